@@ -1,0 +1,1 @@
+//! A bridge between Matrix and IRC.

@@ -1,0 +1,1 @@
+//! A framework for Matrix application services.

@@ -1,0 +1,1 @@
+//! Integration tests: everything crosses the real wire.
