@@ -1,1 +1,3 @@
 //! A bridge between Matrix and IRC.
+
+pub mod config;
