@@ -1,1 +1,8 @@
 //! A Matrix homeserver core.
+
+pub mod testing;
+
+/// Chooses the cryptography of TLS for the process, once. Another choice made before stays.
+fn install_crypto() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
