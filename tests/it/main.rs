@@ -1,1 +1,3 @@
 //! Integration tests: everything crosses the real wire.
+
+mod harness;
