@@ -1,3 +1,4 @@
 //! A bridge between Matrix and IRC.
 
 pub mod config;
+pub mod loopback;
