@@ -1,0 +1,286 @@
+//! The thread that writes.
+//!
+//! Sets wait in a queue; the order in which they enter it is the order of the stream. The committer takes as
+//! many as there are, up to a bound, and writes them as one batch. Where the store promises
+//! [`Durability::Flushed`], a second thread flushes what was applied meanwhile and only then shows it: while
+//! one flush runs, the next batches are applied, and share the next flush.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    thread::JoinHandle,
+};
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::{oneshot, watch};
+
+use super::{Durability, Position, StoreError, Tree, WriteSet, key, write_set::Rows};
+
+/// How many sets are written as one batch. Reads wait while a batch is applied.
+const MAX_SETS: usize = 64;
+/// How many rows are written as one batch, unless a single set has more.
+const MAX_ROWS: usize = 4096;
+
+/// The future of a staged set: its last position, when it is written.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    answer: oneshot::Receiver<Result<Position, StoreError>>,
+}
+
+impl Future for Pending {
+    type Output = Result<Position, StoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = ready!(Pin::new(&mut self.answer).poll(cx));
+        Poll::Ready(answer.unwrap_or(Err(StoreError::Closed)))
+    }
+}
+
+/// A set with its positions given, waiting to be written.
+struct Staged {
+    set: WriteSet,
+    last: Position,
+    answer: oneshot::Sender<Result<Position, StoreError>>,
+}
+
+/// Something that one thread fills and another empties.
+struct Queue<T> {
+    items: Mutex<(VecDeque<T>, bool)>,
+    filled: Condvar,
+}
+
+impl<T> Queue<T> {
+    fn new() -> Self {
+        Self { items: Mutex::new((VecDeque::new(), false)), filled: Condvar::new() }
+    }
+
+    fn close(&self) {
+        self.items.lock().1 = true;
+        self.filled.notify_all();
+    }
+
+    /// Waits for items and takes some by `take`. `None` when the queue is closed and empty.
+    fn next<R>(&self, take: impl FnOnce(&mut VecDeque<T>) -> R) -> Option<R> {
+        let mut items = self.items.lock();
+        while items.0.is_empty() {
+            if items.1 {
+                return None;
+            }
+            self.filled.wait(&mut items);
+        }
+        Some(take(&mut items.0))
+    }
+}
+
+struct Shared {
+    db: sled::Db,
+    staged: Queue<Staged>,
+    /// Positions are given under the lock of `staged`.
+    last_position: AtomicU64,
+    /// Counted up when a commit fails, under the lock of `staged`.
+    generation: AtomicU64,
+    applied: Queue<Staged>,
+    frontier: watch::Sender<Position>,
+    #[cfg(test)]
+    fail_next: std::sync::atomic::AtomicBool,
+}
+
+/// The handle to the threads; dropping it finishes what is staged.
+pub(super) struct Committer {
+    shared: Arc<Shared>,
+    frontier: watch::Receiver<Position>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Committer {
+    pub(super) fn start(
+        db: sled::Db,
+        durability: Durability,
+        frontier: Position,
+    ) -> Result<Self, StoreError> {
+        let (sender, receiver) = watch::channel(frontier);
+        let shared = Arc::new(Shared {
+            db,
+            staged: Queue::new(),
+            last_position: AtomicU64::new(frontier.0),
+            generation: AtomicU64::new(0),
+            applied: Queue::new(),
+            frontier: sender,
+            #[cfg(test)]
+            fail_next: std::sync::atomic::AtomicBool::new(false),
+        });
+        let mut committer = Self { shared, frontier: receiver, threads: Vec::new() };
+        committer.spawn("store-commit", move |shared| commit_loop(shared, durability))?;
+        if durability == Durability::Flushed {
+            committer.spawn("store-flush", flush_loop)?;
+        }
+        Ok(committer)
+    }
+
+    fn spawn(&mut self, name: &str, run: impl FnOnce(&Shared) + Send + 'static) -> Result<(), StoreError> {
+        let shared = self.shared.clone();
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || run(&shared))
+            .map_err(sled::Error::from)?;
+        self.threads.push(thread);
+        Ok(())
+    }
+
+    pub(super) fn stage(&self, mut set: WriteSet) -> Pending {
+        let (answer, receiver) = oneshot::channel();
+        let mut items = self.shared.staged.items.lock();
+        let generation = self.shared.generation.load(Ordering::Acquire);
+        if items.1 {
+            drop(items);
+            let _ = answer.send(Err(StoreError::Closed));
+        } else if set.generation.is_some_and(|expected| expected != generation) {
+            drop(items);
+            let _ = answer.send(Err(StoreError::Superseded));
+        } else {
+            let last = self.shared.place(&mut set);
+            items.0.push_back(Staged { set, last, answer });
+            self.shared.staged.filled.notify_one();
+        }
+        Pending { answer: receiver }
+    }
+
+    pub(super) fn frontier(&self) -> &watch::Receiver<Position> {
+        &self.frontier
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.shared.generation.load(Ordering::Acquire)
+    }
+
+    #[cfg(test)]
+    pub(super) fn fail_next(&self) {
+        self.shared.fail_next.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.shared.staged.close();
+        let own = std::thread::current().id();
+        for thread in self.threads.drain(..) {
+            // A callback may hold the last handle to the store; a thread cannot wait for itself.
+            if thread.thread().id() != own {
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Gives the set its positions. Under the lock of `staged`.
+    fn place(&self, set: &mut WriteSet) -> Position {
+        let mut last = self.last_position.load(Ordering::Relaxed);
+        for build in set.positioned.drain(..) {
+            last += 1;
+            build(Position(last), &mut set.rows);
+        }
+        self.last_position.store(last, Ordering::Relaxed);
+        Position(last)
+    }
+
+    fn apply(&self, batch: &mut [Staged]) -> Result<(), StoreError> {
+        #[cfg(test)]
+        if self.fail_next.swap(false, Ordering::SeqCst) {
+            return Err(StoreError::damaged("a test asked for it"));
+        }
+        let mut rows = sled::Batch::default();
+        for staged in batch.iter_mut() {
+            let Rows(set) = std::mem::take(&mut staged.set.rows);
+            for (key, value) in set {
+                match value {
+                    Some(value) => rows.insert(key, value),
+                    None => rows.remove(key),
+                }
+            }
+        }
+        if let Some(staged) = batch.last() {
+            rows.insert(Tree::Meta.key(key::FRONTIER), &staged.last.to_bytes());
+        }
+        Ok(self.db.apply_batch(rows)?)
+    }
+
+    /// Shows the sets, in their order: first to what is kept in memory, then to those who wait.
+    fn publish(&self, batch: Vec<Staged>) {
+        let mut visible = Vec::with_capacity(batch.len());
+        for Staged { set, last, answer } in batch {
+            for hook in set.on_commit {
+                hook(last);
+            }
+            visible.push((set.on_visible, last, answer));
+        }
+        let Some((_, frontier, _)) = visible.last() else { return };
+        self.frontier.send_replace(*frontier);
+        for (hooks, last, answer) in visible {
+            for hook in hooks {
+                hook(last);
+            }
+            let _ = answer.send(Ok(last));
+        }
+    }
+
+    /// Fails a batch, and with it everything that is built on it.
+    fn fail(&self, batch: Vec<Staged>, error: &StoreError) {
+        tracing::error!(%error, sets = batch.len(), "a write to the database failed");
+        let superseded = {
+            let mut items = self.staged.items.lock();
+            self.generation.fetch_add(1, Ordering::AcqRel);
+            let (superseded, kept): (VecDeque<_>, VecDeque<_>) =
+                items.0.drain(..).partition(|staged| staged.set.generation.is_some());
+            items.0 = kept;
+            superseded
+        };
+        for staged in batch {
+            let _ = staged.answer.send(Err(error.clone()));
+        }
+        for staged in superseded {
+            let _ = staged.answer.send(Err(StoreError::Superseded));
+        }
+    }
+}
+
+fn commit_loop(shared: &Shared, durability: Durability) {
+    while let Some(mut batch) = shared.staged.next(take_batch) {
+        match shared.apply(&mut batch) {
+            Err(error) => shared.fail(batch, &error),
+            Ok(()) if durability == Durability::Flushed => {
+                shared.applied.items.lock().0.extend(batch);
+                shared.applied.filled.notify_one();
+            }
+            Ok(()) => shared.publish(batch),
+        }
+    }
+    shared.applied.close();
+}
+
+fn flush_loop(shared: &Shared) {
+    while let Some(batch) = shared.applied.next(|items| items.drain(..).collect::<Vec<_>>()) {
+        match shared.db.flush() {
+            Ok(_) => shared.publish(batch),
+            Err(error) => shared.fail(batch, &error.into()),
+        }
+    }
+}
+
+fn take_batch(items: &mut VecDeque<Staged>) -> Vec<Staged> {
+    let mut rows = 0;
+    let count = items
+        .iter()
+        .take(MAX_SETS)
+        .take_while(|staged| {
+            rows += staged.set.rows.0.len();
+            rows <= MAX_ROWS
+        })
+        .count();
+    items.drain(..count.max(1)).collect()
+}
