@@ -1,3 +1,5 @@
 //! Integration tests: everything crosses the real wire.
 
 mod harness;
+mod scene;
+mod talk;

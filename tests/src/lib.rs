@@ -3,9 +3,11 @@
 //!
 //! A test that needs a program which this machine lacks is skipped, loudly: see [`peers`].
 
+pub mod appservice;
 pub mod deadline;
 pub mod http;
 pub mod irc;
+pub mod load;
 pub mod peers;
 pub mod process;
 pub mod programs;

@@ -1,10 +1,12 @@
 //! Our own programs as processes.
 
+mod bridge;
 mod homeserver;
 
 use std::env;
 use std::path::PathBuf;
 
+pub use self::bridge::{BridgeFiles, BridgeProcess, NETWORK};
 pub use self::homeserver::HomeserverProcess;
 
 /// The folder of the profile that this test was built with, as in `target/debug`.
