@@ -1,5 +1,10 @@
 //! Integration tests: everything crosses the real wire.
 
+#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected fails")]
+#![expect(clippy::print_stdout, reason = "the runner shows what a failed test has printed")]
+
+mod crash;
+mod draft;
 mod harness;
 mod scene;
 mod talk;

@@ -7,18 +7,18 @@ use tests::irc::IrcClient;
 use tests::programs::{BridgeFiles, BridgeProcess, HomeserverProcess};
 
 /// Alice on Matrix and Bob on IRC, in one channel.
-pub struct Scene {
-    pub alice: TestUser,
-    pub bob: IrcClient,
+pub(crate) struct Scene {
+    pub(crate) alice: TestUser,
+    pub(crate) bob: IrcClient,
     /// The nick of Alice's connection.
-    pub alice_nick: String,
-    pub room: String,
-    pub bridge: BridgeProcess,
-    pub channel: &'static str,
+    pub(crate) alice_nick: String,
+    pub(crate) room: String,
+    pub(crate) bridge: BridgeProcess,
+    pub(crate) channel: &'static str,
 }
 
 /// Our homeserver with the bridge registered, and the bridge running.
-pub async fn ours(irc: SocketAddr) -> (HomeserverProcess, BridgeProcess) {
+pub(crate) async fn ours(irc: SocketAddr) -> (HomeserverProcess, BridgeProcess) {
     let files = BridgeFiles::new(irc);
     let homeserver = HomeserverProcess::start(&[&files.registration()]).await;
     let bridge = files.start(&homeserver.url()).await;
@@ -27,7 +27,7 @@ pub async fn ours(irc: SocketAddr) -> (HomeserverProcess, BridgeProcess) {
 
 impl Scene {
     /// Bob joins the channel first, then Alice by its alias.
-    pub async fn open(
+    pub(crate) async fn open(
         homeserver: &str,
         irc: SocketAddr,
         bridge: BridgeProcess,

@@ -186,9 +186,21 @@ impl IrcClient {
         self.shared.lines.lock().clone()
     }
 
-    /// Wakes whenever a line has arrived.
-    pub async fn changed(&mut self) {
-        let _ = self.received.changed().await;
+    /// The lines from the given position on.
+    pub fn lines_from(&self, position: usize) -> Vec<Line> {
+        self.shared.lines.lock().get(position..).unwrap_or_default().to_vec()
+    }
+
+    /// Waits until there are more than `position` lines.
+    ///
+    /// # Panics
+    ///
+    /// When the server closes the connection before.
+    pub async fn more_than(&self, position: usize) {
+        let mut received = self.received.clone();
+        let more = received.wait_for(|progress| progress.lines > position || progress.closed).await;
+        let closed = more.is_ok_and(|progress| progress.lines <= position);
+        assert!(!closed, "{}: closed by the server\n{}", self.nick, self.transcript());
     }
 
     /// What was received, for a failure.

@@ -27,7 +27,8 @@ impl HomeserverProcess {
         Self::start_with(registrations, &["--data-dir"]).await
     }
 
-    /// Starts one with further options; `--data-dir` gets the harness's folder as its value.
+    /// Starts one with further options. `--data-dir` gets the harness's folder as its value; `--server-name` replaces
+    /// the usual one.
     pub async fn start_with(registrations: &[&Path], options: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let registrations: Vec<PathBuf> = registrations.iter().map(|file| (*file).to_owned()).collect();
@@ -92,7 +93,9 @@ impl HomeserverProcess {
 
 fn launch(folder: &TempDir, registrations: &[PathBuf], port: u16, options: &[String]) -> Process {
     let mut command = Command::new(program("matrix-homeserver"));
-    command.arg("--server-name").arg(crate::SERVER_NAME);
+    if !options.iter().any(|option| option == "--server-name") {
+        command.arg("--server-name").arg(crate::SERVER_NAME);
+    }
     command
         .arg("--listen")
         .arg(format!("127.0.0.1:{port}"))
