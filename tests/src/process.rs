@@ -86,11 +86,7 @@ impl Process {
 
     /// Resident memory in bytes.
     pub fn memory(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
-        let kib = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
-        kib.unwrap_or(0_u64) * 1024
+        memory_of(self.id())
     }
 
     /// The end of the log.
@@ -117,4 +113,12 @@ impl Drop for Process {
 pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a loopback port can be bound");
     listener.local_addr().expect("a bound listener has an address").port()
+}
+
+/// Resident memory of a process in bytes; 0 where it cannot be known.
+pub fn memory_of(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let kib =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
+    kib.unwrap_or(0_u64) * 1024
 }

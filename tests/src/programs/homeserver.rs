@@ -1,14 +1,15 @@
 //! `matrix-homeserver` as a process.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use super::program;
 use crate::deadline::observe;
-use crate::process::{Process, free_port};
+use crate::process::{Process, free_port, memory_of};
 
 /// A running homeserver with a data directory, so that it can be killed and started again.
 #[derive(Debug)]
@@ -69,13 +70,26 @@ impl HomeserverProcess {
         self.ready().await;
     }
 
-    /// How long a process of its own takes from the start to its `ready` line.
-    pub async fn time_to_ready(options: &[&str]) -> Duration {
+    /// How long a process of its own takes from the start to its `ready` line, and its memory in bytes then.
+    ///
+    /// # Errors
+    ///
+    /// When the process does not start or ends without being ready.
+    pub fn time_to_ready(options: &[&str]) -> std::io::Result<(Duration, u64)> {
+        let folder = tempfile::tempdir()?;
+        let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+        let mut command = command(&folder, &[], 0, &options);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let began = Instant::now();
-        let server = Self::start_with(&[], options).await;
+        let mut child = command.spawn()?;
+        let mut line = String::new();
+        let output = child.stdout.take().expect("it is piped");
+        BufReader::new(output).read_line(&mut line)?;
         let took = began.elapsed();
-        drop(server);
-        took
+        let memory = memory_of(child.id());
+        child.kill()?;
+        child.wait()?;
+        if line.starts_with("ready http://") { Ok((took, memory)) } else { Err(std::io::Error::other(line)) }
     }
 
     async fn ready(&mut self) {
@@ -92,6 +106,11 @@ impl HomeserverProcess {
 }
 
 fn launch(folder: &TempDir, registrations: &[PathBuf], port: u16, options: &[String]) -> Process {
+    let command = command(folder, registrations, port, options);
+    Process::start("matrix-homeserver", &folder.path().join("log"), command)
+}
+
+fn command(folder: &TempDir, registrations: &[PathBuf], port: u16, options: &[String]) -> Command {
     let mut command = Command::new(program("matrix-homeserver"));
     if !options.iter().any(|option| option == "--server-name") {
         command.arg("--server-name").arg(crate::SERVER_NAME);
@@ -110,5 +129,5 @@ fn launch(folder: &TempDir, registrations: &[PathBuf], port: u16, options: &[Str
             command.arg(folder.path().join("data"));
         }
     }
-    Process::start("matrix-homeserver", &folder.path().join("log"), command)
+    command
 }
