@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected fails")]
 #![expect(clippy::print_stdout, reason = "the runner shows what a failed test has printed")]
 
+mod bad_input;
 mod crash;
+mod documents;
 mod draft;
 mod harness;
 mod scene;

@@ -1,6 +1,7 @@
 //! A plain IRC client for tests. It shares no code with the bridge on purpose: a mistake in the bridge's codec must
 //! not hide behind the same mistake here.
 
+pub mod hostile;
 mod line;
 
 use std::net::SocketAddr;

@@ -10,6 +10,9 @@ use tests::programs::BridgeProcess;
 
 use super::conversation::{Account, Presence, Sent};
 
+#[cfg(test)]
+mod checks;
+
 /// A line that was on the wire to the bridge when it died may be unread: it is not older than this then.
 const UNREAD: Duration = Duration::from_secs(1);
 
