@@ -34,8 +34,10 @@ impl Connection {
         request.extend_from_slice(body);
         self.stream.write_all(&request).await?;
         let (status, length) = self.head().await?;
-        let mut answer = vec![0; length];
-        self.stream.read_exact(&mut answer).await?;
+        let answer = match length {
+            Some(length) => self.exactly(length).await?,
+            None => self.chunks().await?,
+        };
         if !(200..300).contains(&status) {
             bail!("{method} {path}: {status} {}", String::from_utf8_lossy(&answer));
         }
@@ -48,12 +50,33 @@ impl Connection {
         Ok(serde_json::from_slice(&self.request(method, path, &body).await?)?)
     }
 
-    async fn head(&mut self) -> Result<(u16, usize)> {
+    async fn exactly(&mut self, length: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.stream.read_exact(&mut bytes).await?;
+        Ok(bytes)
+    }
+
+    async fn chunks(&mut self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        loop {
+            let mut line = String::new();
+            self.stream.read_line(&mut line).await?;
+            let length = usize::from_str_radix(line.trim_end(), 16).context("the length of a chunk")?;
+            let chunk = self.exactly(length + "\r\n".len()).await?;
+            if length == 0 {
+                return Ok(bytes);
+            }
+            bytes.extend_from_slice(&chunk[..length]);
+        }
+    }
+
+    /// The status and the length of the body; no length if it comes in chunks.
+    async fn head(&mut self) -> Result<(u16, Option<usize>)> {
         let mut line = String::new();
         self.stream.read_line(&mut line).await?;
         let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
         let status = status.with_context(|| format!("not a status line: {line:?}"))?;
-        let mut length = 0;
+        let mut length = Some(0);
         loop {
             line.clear();
             if self.stream.read_line(&mut line).await? == 0 {
@@ -61,7 +84,9 @@ impl Connection {
             }
             let Some((name, value)) = line.trim_end().split_once(": ") else { break };
             if name.eq_ignore_ascii_case("content-length") {
-                length = value.parse()?;
+                length = Some(value.parse()?);
+            } else if name.eq_ignore_ascii_case("transfer-encoding") {
+                length = None;
             }
         }
         Ok((status, length))
