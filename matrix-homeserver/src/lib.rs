@@ -1,8 +1,19 @@
 //! A Matrix homeserver core.
 
-#[allow(dead_code, unused_imports, reason = "the server is built on it")]
+#![allow(dead_code, unused_imports, reason = "the services come before the endpoints that use them")]
+
+mod api;
+mod appservice;
+mod directory;
+mod homeserver;
 mod store;
 pub mod testing;
+mod user;
+
+pub use self::{
+    appservice::RegistrationRefused,
+    homeserver::{Homeserver, HomeserverBuilder, HomeserverError, StartError},
+};
 
 /// Chooses the cryptography of TLS for the process, once. Another choice made before stays.
 fn install_crypto() {

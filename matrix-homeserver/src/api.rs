@@ -1,0 +1,129 @@
+//! The HTTP interface: one file per section of the client-server specification.
+//!
+//! Handlers are named after the specification's operations. They take a request apart, call the services, and put
+//! the answer together; they never touch the store.
+
+use std::sync::Arc;
+
+use axum::{Router, routing::MethodRouter};
+
+use crate::homeserver::Services;
+
+mod account;
+pub(crate) mod auth;
+mod devices;
+mod draft_registration;
+pub(crate) mod error;
+pub(crate) mod extract;
+pub(crate) mod layer;
+mod login;
+pub(crate) mod register;
+mod uia;
+mod versions;
+
+pub(crate) use self::{
+    auth::Requester,
+    error::{ApiError, ApiResult},
+    extract::{Empty, Json, OptionalJson, Params, Reply, Segments},
+};
+
+/// What every handler can reach.
+pub(crate) type AppState = Arc<Services>;
+
+/// The routes of one section of the specification.
+///
+/// A path is written without the prefix that names the version; the method says which prefixes it is served under.
+#[derive(Default)]
+pub(crate) struct Routes {
+    table: Vec<(String, Family, MethodRouter<AppState>)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Family {
+    /// `/_matrix/client/v3` and its alias `r0`, and the drafts' paths.
+    V3,
+    /// `/_matrix/client/v1` only.
+    V1,
+    /// As it stands.
+    Absolute,
+    /// As it stands, and only where the drafts are served.
+    Draft,
+}
+
+impl Routes {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// A route under `/_matrix/client/v3`, `r0` and, where the drafts are served, `api/v1` and no prefix at all.
+    pub(crate) fn v3(self, path: &str, methods: MethodRouter<AppState>) -> Self {
+        self.add(path, Family::V3, methods)
+    }
+
+    /// A route under `/_matrix/client/v1`.
+    pub(crate) fn v1(self, path: &str, methods: MethodRouter<AppState>) -> Self {
+        self.add(path, Family::V1, methods)
+    }
+
+    /// A route with its whole path.
+    pub(crate) fn absolute(self, path: &str, methods: MethodRouter<AppState>) -> Self {
+        self.add(path, Family::Absolute, methods)
+    }
+
+    /// A route with its whole path that only the drafts know.
+    pub(crate) fn draft(self, path: &str, methods: MethodRouter<AppState>) -> Self {
+        self.add(path, Family::Draft, methods)
+    }
+
+    fn add(mut self, path: &str, family: Family, methods: MethodRouter<AppState>) -> Self {
+        self.table.push((path.to_owned(), family, methods));
+        self
+    }
+
+    /// Every prefix under which the path is served.
+    fn prefixes(family: Family, drafts: bool) -> &'static [&'static str] {
+        match (family, drafts) {
+            (Family::V3, false) => &["/_matrix/client/v3", "/_matrix/client/r0"],
+            (Family::V3, true) => &["/_matrix/client/v3", "/_matrix/client/r0", "/_matrix/client/api/v1", ""],
+            (Family::V1, _) => &["/_matrix/client/v1"],
+            (Family::Absolute, _) | (Family::Draft, true) => &[""],
+            (Family::Draft, false) => &[],
+        }
+    }
+
+    fn into_router(self, drafts: bool) -> Router<AppState> {
+        let mut router = Router::new();
+        for (path, family, methods) in self.table {
+            for prefix in Self::prefixes(family, drafts) {
+                router = router.route(&format!("{prefix}{path}"), methods.clone());
+            }
+        }
+        router
+    }
+}
+
+/// Every section, in the order of the specification.
+fn sections() -> Vec<Routes> {
+    vec![
+        versions::routes(),
+        login::routes(),
+        register::routes(),
+        account::routes(),
+        devices::routes(),
+        draft_registration::routes(),
+    ]
+}
+
+/// The whole interface.
+pub(crate) fn router(state: AppState) -> Router {
+    let drafts = state.config.drafts;
+    let mut router = Router::new();
+    for section in sections() {
+        router = router.merge(section.into_router(drafts));
+    }
+    router
+        .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
+        .fallback(|| async { ApiError::unrecognized() })
+        .layer(axum::middleware::from_fn_with_state(state.clone(), layer::guard))
+        .with_state(state)
+}

@@ -1,0 +1,82 @@
+//! [Accounts](https://spec.matrix.org/v1.19/client-server-api/#account-management): who am I, password, closing.
+
+use axum::{
+    extract::State,
+    routing::{get, post},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    ApiError, ApiResult, AppState, Empty, Json, OptionalJson, Reply, Requester, Routes,
+    register::check_password,
+    uia::{self, AuthData},
+};
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .v3("/account/whoami", get(get_token_owner))
+        .v3("/account/password", post(change_password))
+        .v3("/account/deactivate", post(deactivate_account))
+        .v3("/account/3pid", get(get_account_3pids))
+}
+
+async fn get_token_owner(requester: Requester) -> Reply<Value> {
+    let mut reply = json!({"user_id": requester.user_id, "is_guest": requester.is_guest});
+    if let Some(device_id) = &requester.device_id {
+        reply["device_id"] = device_id.as_str().into();
+    }
+    Reply(reply)
+}
+
+#[derive(Debug, Deserialize)]
+struct NewPassword {
+    auth: Option<AuthData>,
+    new_password: Option<String>,
+    #[serde(default = "yes")]
+    logout_devices: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+async fn change_password(
+    State(app): State<AppState>,
+    requester: Requester,
+    Json(body): Json<NewPassword>,
+) -> ApiResult<Empty> {
+    if requester.appservice.is_some() {
+        return Err(ApiError::forbidden("application services do not manage accounts"));
+    }
+    uia::password(&app, &requester, body.auth).await?;
+    let Some(password) = body.new_password else {
+        return Err(ApiError::missing_param("new_password is missing"));
+    };
+    check_password(&password)?;
+    app.users.set_password(&requester.user_id, password).await?;
+    if body.logout_devices {
+        app.users.remove_all_devices(&requester.user_id, requester.device_id.as_deref()).await?;
+    }
+    Ok(Empty)
+}
+
+#[derive(Debug, Deserialize)]
+struct Deactivation {
+    auth: Option<AuthData>,
+}
+
+async fn deactivate_account(
+    State(app): State<AppState>,
+    requester: Requester,
+    OptionalJson(body): OptionalJson<Deactivation>,
+) -> ApiResult<Reply<Value>> {
+    uia::password(&app, &requester, body.auth).await?;
+    app.users.deactivate(&requester.user_id).await?;
+    Ok(Reply(json!({"id_server_unbind_result": "success"})))
+}
+
+/// This server links no third-party identifiers.
+async fn get_account_3pids(_: Requester) -> Reply<Value> {
+    Reply(json!({"threepids": []}))
+}

@@ -1,0 +1,127 @@
+//! Who makes a request.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use ruma::{OwnedDeviceId, OwnedUserId, UserId};
+
+use super::{
+    AppState,
+    error::{ApiError, ApiResult},
+    extract::{access_token, query_value},
+};
+use crate::{appservice::Appservice, user::TokenHash};
+
+/// The user on whose behalf a request is made, proven by its access token.
+///
+/// An application service may act as itself or as any user in its namespaces
+/// ([identity assertion](https://spec.matrix.org/v1.19/application-service-api/#identity-assertion)).
+#[derive(Debug, Clone)]
+pub(crate) struct Requester {
+    pub(crate) user_id: OwnedUserId,
+    /// The device of the session, or the one that an application service asserts.
+    pub(crate) device_id: Option<OwnedDeviceId>,
+    /// Set when the token is that of an application service.
+    pub(crate) appservice: Option<Arc<Appservice>>,
+    pub(crate) is_guest: bool,
+    /// The token of the session; `None` for application services.
+    pub(crate) session: Option<TokenHash>,
+}
+
+impl Requester {
+    /// The device, or the refusal for requests that make no sense without one.
+    pub(crate) fn device(&self) -> ApiResult<&OwnedDeviceId> {
+        self.device_id
+            .as_ref()
+            .ok_or_else(|| ApiError::missing_param("this request needs a device; assert one with device_id"))
+    }
+
+    /// Refuses requests about somebody else.
+    pub(crate) fn must_be(&self, user_id: &UserId) -> ApiResult<()> {
+        if self.user_id == user_id {
+            Ok(())
+        } else {
+            Err(ApiError::forbidden("this can only be done for oneself"))
+        }
+    }
+}
+
+impl FromRequestParts<AppState> for Requester {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> ApiResult<Self> {
+        let query = parts.uri.query();
+        let token = access_token(&parts.headers, query)?;
+        let hash = TokenHash::of(&token);
+        if let Some(session) = app.users.session(&hash)? {
+            return Ok(Self {
+                user_id: session.user_id.clone(),
+                device_id: Some(session.device_id.clone()),
+                appservice: None,
+                is_guest: session.is_guest,
+                session: Some(hash),
+            });
+        }
+        let Some(appservice) = app.appservices.by_token(&hash) else {
+            return Err(ApiError::unknown_token());
+        };
+        let user_id = asserted_user(app, &appservice, query).await?;
+        let device_id = asserted_device(app, &user_id, query)?;
+        Ok(Self { user_id, device_id, appservice: Some(appservice), is_guest: false, session: None })
+    }
+}
+
+/// The user that an application service acts as: itself unless it says otherwise.
+async fn asserted_user(
+    app: &AppState,
+    appservice: &Arc<Appservice>,
+    query: Option<&str>,
+) -> ApiResult<OwnedUserId> {
+    let Some(asserted) = query_value(query, "user_id") else {
+        return Ok(appservice.sender().to_owned());
+    };
+    let user_id = OwnedUserId::try_from(asserted.as_ref())
+        .map_err(|_| ApiError::invalid_param("user_id is not a user ID"))?;
+    if user_id == appservice.sender() {
+        return Ok(user_id);
+    }
+    if user_id.server_name() != app.config.server_name || !appservice.may_act_as(&user_id) {
+        return Err(ApiError::forbidden("the application service cannot masquerade as this user"));
+    }
+    if !app.user_exists_or_is_made(&user_id).await? {
+        return Err(ApiError::forbidden("the application service has not registered this user"));
+    }
+    Ok(user_id)
+}
+
+fn asserted_device(
+    app: &AppState,
+    user_id: &UserId,
+    query: Option<&str>,
+) -> ApiResult<Option<OwnedDeviceId>> {
+    let asserted =
+        query_value(query, "device_id").or_else(|| query_value(query, "org.matrix.msc3202.device_id"));
+    let Some(asserted) = asserted else { return Ok(None) };
+    let device_id = OwnedDeviceId::from(asserted.as_ref());
+    if app.users.device_exists(user_id, &device_id)? {
+        Ok(Some(device_id))
+    } else {
+        Err(ApiError::unknown_device("the user has no such device"))
+    }
+}
+
+/// A token, if there is one; for endpoints that tell more to those they know.
+#[derive(Debug)]
+pub(crate) struct MaybeRequester(pub(crate) Option<Requester>);
+
+impl FromRequestParts<AppState> for MaybeRequester {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> ApiResult<Self> {
+        if access_token(&parts.headers, parts.uri.query()).is_err() {
+            return Ok(Self(None));
+        }
+        Requester::from_request_parts(parts, app).await.map(|requester| Self(Some(requester)))
+    }
+}

@@ -1,0 +1,107 @@
+//! [Device management](https://spec.matrix.org/v1.19/client-server-api/#device-management).
+
+use axum::{
+    extract::State,
+    routing::{get, post},
+};
+use http::StatusCode;
+use ruma::{OwnedDeviceId, UserId};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    ApiError, ApiResult, AppState, Empty, Json, OptionalJson, Reply, Requester, Routes, Segments,
+    uia::{self, AuthData},
+};
+use crate::user::Device;
+
+/// The longest device ID and display name, in bytes.
+const MAX_LENGTH: usize = 512;
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .v3("/devices", get(get_devices))
+        .v3("/devices/{device_id}", get(get_device).put(update_device).delete(delete_device))
+        .v3("/delete_devices", post(delete_devices))
+}
+
+async fn get_devices(State(app): State<AppState>, requester: Requester) -> ApiResult<Reply<Value>> {
+    let devices = app.users.devices(&requester.user_id)?;
+    let devices: Vec<Value> =
+        devices.iter().map(|(device_id, device)| render(&requester.user_id, device_id, device)).collect();
+    Ok(Reply(json!({"devices": devices})))
+}
+
+fn render(user_id: &UserId, device_id: &OwnedDeviceId, device: &Device) -> Value {
+    let mut reply = json!({"device_id": device_id, "user_id": user_id, "last_seen_ts": device.created});
+    if let Some(name) = &device.display_name {
+        reply["display_name"] = name.as_str().into();
+    }
+    reply
+}
+
+async fn get_device(
+    State(app): State<AppState>,
+    requester: Requester,
+    Segments(device_id): Segments<OwnedDeviceId>,
+) -> ApiResult<Reply<Value>> {
+    match app.users.device(&requester.user_id, &device_id)? {
+        Some(device) => Ok(Reply(render(&requester.user_id, &device_id, &device))),
+        None => Err(no_device()),
+    }
+}
+
+fn no_device() -> ApiError {
+    ApiError::not_found("there is no such device")
+}
+
+#[derive(Debug, Deserialize)]
+struct DeviceName {
+    display_name: Option<String>,
+}
+
+/// Names a device. Application services also make devices this way, for their users.
+async fn update_device(
+    State(app): State<AppState>,
+    requester: Requester,
+    Segments(device_id): Segments<OwnedDeviceId>,
+    OptionalJson(body): OptionalJson<DeviceName>,
+) -> ApiResult<(StatusCode, Empty)> {
+    let too_long = body.display_name.as_ref().is_some_and(|name| name.len() > MAX_LENGTH);
+    if too_long || device_id.as_str().len() > MAX_LENGTH || device_id.as_str().is_empty() {
+        return Err(ApiError::invalid_param("device IDs and names have at most 512 bytes"));
+    }
+    if requester.appservice.is_none() && !app.users.device_exists(&requester.user_id, &device_id)? {
+        return Err(no_device());
+    }
+    let made = app.users.put_device(&requester.user_id, &device_id, body.display_name).await?;
+    Ok((if made { StatusCode::CREATED } else { StatusCode::OK }, Empty))
+}
+
+#[derive(Debug, Deserialize)]
+struct Doomed {
+    auth: Option<AuthData>,
+    #[serde(default)]
+    devices: Vec<OwnedDeviceId>,
+}
+
+async fn delete_device(
+    State(app): State<AppState>,
+    requester: Requester,
+    Segments(device_id): Segments<OwnedDeviceId>,
+    OptionalJson(body): OptionalJson<Doomed>,
+) -> ApiResult<Empty> {
+    uia::password(&app, &requester, body.auth).await?;
+    app.users.remove_devices(&requester.user_id, &[device_id]).await?;
+    Ok(Empty)
+}
+
+async fn delete_devices(
+    State(app): State<AppState>,
+    requester: Requester,
+    Json(body): Json<Doomed>,
+) -> ApiResult<Empty> {
+    uia::password(&app, &requester, body.auth).await?;
+    app.users.remove_devices(&requester.user_id, &body.devices).await?;
+    Ok(Empty)
+}

@@ -1,0 +1,69 @@
+//! The draft's registration of application services over HTTP: `POST /register` and `POST /unregister`. Served only
+//! where the drafts are.
+
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use http::StatusCode;
+use matrix_appservice::{Secret, registration::DraftRegistration};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{ApiError, ApiResult, AppState, Empty, Json, Reply, Routes};
+use crate::user::TokenHash;
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .draft("/_matrix/appservice/v1/register", post(register))
+        .draft("/_matrix/appservice/v1/unregister", post(unregister))
+        .draft("/unregister", post(unregister))
+}
+
+async fn register(State(app): State<AppState>, Json(body): Json<Value>) -> ApiResult<Response> {
+    register_appservice(&app, body).await
+}
+
+/// Lets an application service register itself. Its events are delivered from the moment this is answered.
+pub(super) async fn register_appservice(app: &AppState, body: Value) -> ApiResult<Response> {
+    if body.get("as_token").is_none_or(|token| token.as_str().is_none_or(str::is_empty)) {
+        return Err(ApiError::new(StatusCode::UNAUTHORIZED, "M_MISSING_TOKEN", "as_token is missing"));
+    }
+    let draft: DraftRegistration = serde_json::from_value(body)
+        .map_err(|_| ApiError::bad_json("url and namespaces are not what they should be"))?;
+    let token = draft.as_token.clone();
+    let known = &app.config.draft_tokens;
+    if !known.is_empty() && !known.iter().any(|known| known.matches(token.expose())) {
+        return Err(ApiError::forbidden("this server does not know the application service"));
+    }
+    let digest = Sha256::digest(token.expose().as_bytes());
+    let name = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>();
+    let registration =
+        draft.into_registration(format!("draft-{name}"), format!("as_{name}"), Secret::generate());
+    let hs_token = registration.hs_token.expose().to_owned();
+    // Registering once more replaces what was registered before.
+    let replaced = app.appservices.remove(&TokenHash::of(token.expose()));
+    app.add_appservice(registration).await.map_err(|refused| {
+        tracing::warn!(%refused, again = replaced.is_some(), "an application service could not register itself");
+        ApiError::unknown("the namespaces are not regular expressions")
+    })?;
+    Ok(Reply(json!({"hs_token": hs_token})).into_response())
+}
+
+#[derive(Debug, Deserialize)]
+struct Unregistration {
+    as_token: Option<String>,
+}
+
+async fn unregister(State(app): State<AppState>, Json(body): Json<Unregistration>) -> ApiResult<Empty> {
+    let Some(token) = body.as_token else {
+        return Err(ApiError::new(StatusCode::UNAUTHORIZED, "M_MISSING_TOKEN", "as_token is missing"));
+    };
+    let Some(removed) = app.appservices.remove(&TokenHash::of(&token)) else {
+        return Err(ApiError::forbidden("no application service is registered with this token"));
+    };
+    app.appservices.queues.drop_all(removed.id()).await?;
+    Ok(Empty)
+}

@@ -1,0 +1,69 @@
+//! What every request goes through: CORS, and a net under the handlers.
+
+use std::{convert::Infallible, net::IpAddr, panic::AssertUnwindSafe};
+
+use axum::{
+    extract::{FromRequestParts, Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
+
+use super::{AppState, error::ApiError, extract::Empty};
+
+/// Answers preflights, opens every answer to web clients
+/// ([web browser clients](https://spec.matrix.org/v1.19/client-server-api/#web-browser-clients)), and turns a
+/// panic into an answer, which is counted.
+pub(super) async fn guard(State(app): State<AppState>, request: Request, next: Next) -> Response {
+    if request.method() == Method::OPTIONS {
+        let mut response = Empty.into_response();
+        open_to_web(response.headers_mut());
+        return response;
+    }
+    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let mut response = answered.unwrap_or_else(|_| {
+        app.metrics.panics.inc();
+        ApiError::internal(&Panicked).into_response()
+    });
+    if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
+        app.metrics.server_errors.inc();
+    }
+    open_to_web(response.headers_mut());
+    response
+}
+
+fn open_to_web(headers: &mut HeaderMap) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_static("GET, POST, PUT, DELETE, OPTIONS"),
+    );
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static("X-Requested-With, Content-Type, Authorization"),
+    );
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("a handler panicked")]
+struct Panicked;
+
+/// The address that a request comes from, put into its extensions by whoever accepted the connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Peer(pub(crate) Option<IpAddr>);
+
+impl Peer {
+    /// A name to count requests by.
+    pub(crate) fn name(self) -> String {
+        self.0.map(|address| address.to_string()).unwrap_or_default()
+    }
+}
+
+impl FromRequestParts<AppState> for Peer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get::<Self>().copied().unwrap_or_default())
+    }
+}

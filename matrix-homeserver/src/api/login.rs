@@ -1,0 +1,153 @@
+//! [Login](https://spec.matrix.org/v1.19/client-server-api/#login) and logout.
+
+use axum::{
+    extract::State,
+    routing::{get, post},
+};
+use http::{HeaderMap, StatusCode, Uri};
+use ruma::{OwnedDeviceId, OwnedUserId, UserId};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    ApiError, ApiResult, AppState, Empty, Json, Reply, Requester, Routes, extract::access_token,
+    register::login_reply,
+};
+use crate::{
+    homeserver::Limit,
+    user::{NewSession, TokenHash},
+};
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .v3("/login", get(get_login_flows).post(login))
+        .v3("/logout", post(logout))
+        .v3("/logout/all", post(logout_all))
+}
+
+/// How a client names a user ([identifier types](https://spec.matrix.org/v1.19/client-server-api/#identifier-types)).
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Identifier {
+    #[serde(rename = "type")]
+    kind: String,
+    user: Option<String>,
+}
+
+impl Identifier {
+    pub(super) fn user(&self) -> Option<&str> {
+        if self.kind == "m.id.user" { self.user.as_deref() } else { None }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct LoginBody {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    identifier: Option<Identifier>,
+    user: Option<String>,
+    password: Option<String>,
+    device_id: Option<OwnedDeviceId>,
+    initial_device_display_name: Option<String>,
+}
+
+async fn get_login_flows() -> Reply<Value> {
+    Reply(json!({"flows": [{"type": "m.login.password"}, {"type": "m.login.application_service"}]}))
+}
+
+async fn login(
+    State(app): State<AppState>,
+    uri: Uri,
+    headers: HeaderMap,
+    Json(mut body): Json<LoginBody>,
+) -> ApiResult<Reply<Value>> {
+    let Some(kind) = body.kind.take() else { return Err(ApiError::missing_param("type is missing")) };
+    let user_id = match kind.as_str() {
+        "m.login.password" => by_password(&app, &mut body).await?,
+        "m.login.application_service" => by_appservice(&app, &uri, &headers, &body)?,
+        _ => return Err(ApiError::unknown("unknown login type")),
+    };
+    let session = NewSession { device_id: body.device_id, display_name: body.initial_device_display_name };
+    let login = app.users.log_in(&user_id, session).await?;
+    let mut reply = login_reply(&app, &user_id, Some(login));
+    reply["well_known"] = json!({"m.homeserver": {"base_url": app.base_url()}});
+    Ok(Reply(reply))
+}
+
+async fn by_password(app: &AppState, body: &mut LoginBody) -> ApiResult<OwnedUserId> {
+    let Some(password) = body.password.take() else {
+        return Err(ApiError::missing_param("password is missing"));
+    };
+    let user_id = named_user(app, body)?;
+    app.throttle(Limit::Login, user_id.as_str())?;
+    if !app.users.password_matches(&user_id, password).await? {
+        return Err(ApiError::forbidden("the user name or the password is not right"));
+    }
+    if app.users.account(&user_id)?.is_some_and(|account| account.deactivated) {
+        return Err(ApiError::user_deactivated("this account has been deactivated"));
+    }
+    Ok(user_id)
+}
+
+fn by_appservice(app: &AppState, uri: &Uri, headers: &HeaderMap, body: &LoginBody) -> ApiResult<OwnedUserId> {
+    let token = access_token(headers, uri.query())?;
+    let appservice = app
+        .appservices
+        .by_token(&TokenHash::of(&token))
+        .ok_or_else(|| ApiError::forbidden("this access token does not belong to an application service"))?;
+    if appservice.registration().device_management {
+        return Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "M_APPSERVICE_LOGIN_UNSUPPORTED",
+            "this application service manages devices itself",
+        ));
+    }
+    let user_id = named_user(app, body)?;
+    if !appservice.may_act_as(&user_id) {
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "M_EXCLUSIVE",
+            "the user is not in a namespace of this application service",
+        ));
+    }
+    if !app.users.exists(&user_id)? {
+        return Err(ApiError::forbidden("there is no such user"));
+    }
+    Ok(user_id)
+}
+
+/// The user that a login is about: by an identifier or, as before r0.4, by `user`; by localpart or whole ID.
+fn named_user(app: &AppState, body: &LoginBody) -> ApiResult<OwnedUserId> {
+    let name = match &body.identifier {
+        Some(identifier) => identifier
+            .user()
+            .ok_or_else(|| ApiError::unknown("users can only be identified by m.id.user here"))?,
+        None => body.user.as_deref().ok_or_else(|| ApiError::missing_param("identifier is missing"))?,
+    };
+    let refused = || ApiError::forbidden("the user name or the password is not right");
+    let user_id = if name.starts_with('@') {
+        UserId::parse(name)
+    } else {
+        UserId::parse(format!("@{name}:{}", app.config.server_name))
+    }
+    .map_err(|_| refused())?;
+    if !app.is_local(&user_id) {
+        return Err(refused());
+    }
+    if !app.users.exists(&user_id)?
+        && let Ok(lower) = UserId::parse(user_id.as_str().to_lowercase())
+    {
+        return Ok(lower);
+    }
+    Ok(user_id)
+}
+
+async fn logout(State(app): State<AppState>, requester: Requester) -> ApiResult<Empty> {
+    let device_id = requester.device()?.clone();
+    app.users.remove_devices(&requester.user_id, &[device_id]).await?;
+    Ok(Empty)
+}
+
+async fn logout_all(State(app): State<AppState>, requester: Requester) -> ApiResult<Empty> {
+    app.users.remove_all_devices(&requester.user_id, None).await?;
+    Ok(Empty)
+}

@@ -1,0 +1,305 @@
+//! [Account registration](https://spec.matrix.org/v1.19/client-server-api/#account-registration-and-management).
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use hmac::{Hmac, KeyInit, Mac};
+use http::{HeaderMap, Uri};
+use parking_lot::Mutex;
+use ruma::{OwnedDeviceId, OwnedUserId};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha1::Sha1;
+
+use super::{
+    ApiError, ApiResult, AppState, Json, Params, Reply, Routes, draft_registration,
+    extract::access_token,
+    layer::Peer,
+    uia::{self, AuthData},
+};
+use crate::{
+    appservice::Appservice,
+    homeserver::Limit,
+    user::{Login, Naming, NewAccount, NewSession, TokenHash, random_text},
+};
+
+/// How long a nonce of the registration by shared secret is good.
+const NONCE_AGE: Duration = Duration::from_mins(1);
+const APPSERVICE: &str = "m.login.application_service";
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .v3("/register", post(register))
+        .v3("/register/available", get(check_username_availability))
+        .absolute("/_synapse/admin/v1/register", get(register_nonce).post(register_with_secret))
+}
+
+/// The body of `POST /register`, which is also where the draft has application services register themselves.
+#[derive(Debug, Deserialize)]
+struct Registration {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    auth: Option<AuthData>,
+    username: Option<String>,
+    /// The draft's name for `username`.
+    user: Option<String>,
+    password: Option<String>,
+    device_id: Option<OwnedDeviceId>,
+    initial_device_display_name: Option<String>,
+    #[serde(default)]
+    inhibit_login: bool,
+    /// Only in the draft's registration of an application service.
+    as_token: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Kind {
+    kind: Option<String>,
+}
+
+async fn register(
+    State(app): State<AppState>,
+    peer: Peer,
+    Params(Kind { kind }): Params<Kind>,
+    uri: Uri,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> ApiResult<Response> {
+    if !body.is_object() {
+        return Err(ApiError::bad_json("the body is not an object"));
+    }
+    let registration: Registration = serde_json::from_value(body.clone())
+        .map_err(|_| ApiError::bad_json("a member of the body has the wrong type"))?;
+    if app.config.drafts && registration.as_token.is_some() {
+        return draft_registration::register_appservice(&app, body).await;
+    }
+    match kind.as_deref() {
+        None | Some("user") => {}
+        Some("guest") => {
+            return Err(ApiError::new(
+                http::StatusCode::FORBIDDEN,
+                "M_GUEST_ACCESS_FORBIDDEN",
+                "guests are not let in",
+            ));
+        }
+        Some(_) => return Err(ApiError::invalid_param("kind is user or guest")),
+    }
+    let token = access_token(&headers, uri.query());
+    if registration.kind.as_deref() == Some(APPSERVICE) {
+        let appservice =
+            app.appservices.by_token(&TokenHash::of(&token?)).ok_or_else(ApiError::unknown_token)?;
+        return register_for_appservice(&app, &appservice, registration).await;
+    }
+    if let Ok(token) = token
+        && let Some(appservice) = app.appservices.by_token(&TokenHash::of(&token))
+    {
+        return register_for_appservice(&app, &appservice, registration).await;
+    }
+    register_person(&app, &peer, registration).await
+}
+
+async fn register_for_appservice(
+    app: &AppState,
+    appservice: &Arc<Appservice>,
+    registration: Registration,
+) -> ApiResult<Response> {
+    let Some(name) = registration.username.as_deref().or(registration.user.as_deref()) else {
+        return Err(ApiError::missing_param("username is missing"));
+    };
+    let localpart = localpart_of(app, name);
+    let user_id = app.users.new_user_id(localpart, Naming::Appservice)?;
+    if !appservice.may_act_as(&user_id) || app.appservices.user_is_taken(&user_id, Some(appservice)) {
+        return Err(ApiError::exclusive("the user ID is not in a namespace of this application service"));
+    }
+    if appservice.registration().device_management && !registration.inhibit_login {
+        return Err(ApiError::new(
+            http::StatusCode::BAD_REQUEST,
+            "M_APPSERVICE_LOGIN_UNSUPPORTED",
+            "this application service manages devices itself: set inhibit_login",
+        ));
+    }
+    let account = NewAccount { appservice: Some(appservice.id().to_owned()), ..NewAccount::default() };
+    finish(app, user_id, account, registration).await
+}
+
+async fn register_person(app: &AppState, peer: &Peer, registration: Registration) -> ApiResult<Response> {
+    if !app.config.open_registration {
+        return Err(ApiError::forbidden("this server does not let people register themselves"));
+    }
+    let user_id = match &registration.username {
+        Some(name) => new_person(app, name)?,
+        None => app.users.new_user_id(&random_text(12).to_ascii_lowercase(), Naming::Person)?,
+    };
+    uia::dummy(registration.auth.as_ref())?;
+    app.throttle(Limit::Registration, &peer.name())?;
+    let Some(password) = registration.password.clone() else {
+        return Err(ApiError::missing_param("password is missing"));
+    };
+    check_password(&password)?;
+    let account = NewAccount { password: Some(password), ..NewAccount::default() };
+    finish(app, user_id, account, registration).await
+}
+
+async fn finish(
+    app: &AppState,
+    user_id: OwnedUserId,
+    account: NewAccount,
+    registration: Registration,
+) -> ApiResult<Response> {
+    let session = (!registration.inhibit_login).then_some(NewSession {
+        device_id: registration.device_id,
+        display_name: registration.initial_device_display_name,
+    });
+    let login = app.users.register(&user_id, account, session).await?;
+    Ok(Reply(login_reply(app, &user_id, login)).into_response())
+}
+
+/// The answer to registrations and logins.
+pub(super) fn login_reply(app: &AppState, user_id: &OwnedUserId, login: Option<Login>) -> Value {
+    let mut reply = json!({"user_id": user_id, "home_server": app.config.server_name});
+    if let Some(login) = login {
+        reply["access_token"] = login.access_token.into();
+        reply["device_id"] = login.device_id.as_str().into();
+    }
+    reply
+}
+
+/// Clients may name a user by the whole ID where a localpart is meant.
+fn localpart_of<'n>(app: &AppState, name: &'n str) -> &'n str {
+    name.strip_prefix('@')
+        .and_then(|name| name.strip_suffix(app.config.server_name.as_str()))
+        .and_then(|name| name.strip_suffix(':'))
+        .unwrap_or(name)
+}
+
+/// The ID that a person asks for, if they may have it.
+fn new_person(app: &AppState, name: &str) -> ApiResult<OwnedUserId> {
+    let user_id = app.users.new_user_id(localpart_of(app, name), Naming::Person)?;
+    if app.appservices.user_is_taken(&user_id, None) {
+        return Err(ApiError::exclusive("the user ID belongs to an application service"));
+    }
+    if app.users.exists(&user_id)? {
+        return Err(ApiError::user_in_use("the user ID is taken"));
+    }
+    Ok(user_id)
+}
+
+/// Refuses passwords that nobody can have meant.
+pub(super) fn check_password(password: &str) -> ApiResult<()> {
+    if password.is_empty() {
+        return Err(ApiError::weak_password("the password is empty"));
+    }
+    if password.len() > 512 {
+        return Err(ApiError::invalid_param("the password is longer than 512 bytes"));
+    }
+    Ok(())
+}
+
+#[derive(Debug, Deserialize)]
+struct Username {
+    username: Option<String>,
+}
+
+async fn check_username_availability(
+    State(app): State<AppState>,
+    peer: Peer,
+    Params(Username { username }): Params<Username>,
+) -> ApiResult<Reply<Value>> {
+    app.throttle(Limit::Registration, &peer.name())?;
+    let Some(username) = username else { return Err(ApiError::missing_param("username is missing")) };
+    new_person(&app, &username)?;
+    Ok(Reply(json!({"available": true})))
+}
+
+/// Nonces that were given out and not used yet.
+#[derive(Debug, Default)]
+pub(crate) struct Nonces(Mutex<HashMap<String, Instant>>);
+
+impl Nonces {
+    fn give(&self) -> String {
+        let mut given = self.0.lock();
+        given.retain(|_, since| since.elapsed() < NONCE_AGE);
+        let nonce = random_text(32);
+        given.insert(nonce.clone(), Instant::now());
+        nonce
+    }
+
+    fn take(&self, nonce: &str) -> bool {
+        self.0.lock().remove(nonce).is_some_and(|since| since.elapsed() < NONCE_AGE)
+    }
+}
+
+/// Registration for whoever knows the shared secret, as
+/// [Synapse](https://element-hq.github.io/synapse/latest/admin_api/register_api.html) has it.
+async fn register_nonce(State(app): State<AppState>) -> ApiResult<Reply<Value>> {
+    if app.config.registration_shared_secret.is_none() {
+        return Err(ApiError::unknown("shared secret registration is not enabled"));
+    }
+    Ok(Reply(json!({"nonce": app.nonces.give()})))
+}
+
+#[derive(Debug, Deserialize)]
+struct SecretRegistration {
+    nonce: String,
+    username: String,
+    password: String,
+    displayname: Option<String>,
+    #[serde(default)]
+    admin: bool,
+    user_type: Option<String>,
+    mac: String,
+    #[serde(default)]
+    inhibit_login: bool,
+}
+
+async fn register_with_secret(
+    State(app): State<AppState>,
+    Json(body): Json<SecretRegistration>,
+) -> ApiResult<Reply<Value>> {
+    let Some(secret) = &app.config.registration_shared_secret else {
+        return Err(ApiError::unknown("shared secret registration is not enabled"));
+    };
+    if [&body.username, &body.password].iter().any(|text| text.contains('\0')) {
+        return Err(ApiError::invalid_param("neither user name nor password may contain NUL"));
+    }
+    if !app.nonces.take(&body.nonce) {
+        return Err(ApiError::unknown("unrecognised nonce"));
+    }
+    let role = if body.admin { "admin" } else { "notadmin" };
+    let mut parts = vec![&*body.nonce, &*body.username, &*body.password, role];
+    parts.extend(body.user_type.as_deref());
+    let mut expected = Hmac::<Sha1>::new_from_slice(secret.expose().as_bytes())
+        .expect("a key of any length suits this code");
+    expected.update(parts.join("\0").as_bytes());
+    let proven = from_hex(&body.mac).is_some_and(|mac| expected.verify_slice(&mac).is_ok());
+    if !proven {
+        return Err(ApiError::forbidden("the HMAC is not right"));
+    }
+    check_password(&body.password)?;
+    let user_id = new_person(&app, &body.username)?;
+    let account = NewAccount {
+        password: Some(body.password),
+        admin: body.admin,
+        displayname: body.displayname,
+        ..NewAccount::default()
+    };
+    let session = (!body.inhibit_login).then(NewSession::default);
+    let login = app.users.register(&user_id, account, session).await?;
+    Ok(Reply(login_reply(&app, &user_id, login)))
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes();
+    if digits.len() % 2 != 0 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
+}

@@ -1,0 +1,147 @@
+//! The way to an application service: HTTP, with its token, by today's paths or by the drafts'.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Method, StatusCode, header};
+use matrix_appservice::Secret;
+
+use crate::user::now_ms;
+
+/// How long the drafts' paths are used before today's are tried again
+/// ([legacy routes](https://spec.matrix.org/v1.19/application-service-api/#legacy-routes)).
+const LEGACY_MS: u64 = 300_000;
+/// The largest answer that is read.
+const MAX_ANSWER: usize = 1 << 20;
+/// How long to wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why no answer came.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LinkError {
+    #[error("the application service did not answer in time")]
+    Timeout(#[source] reqwest::Error),
+    #[error("the application service could not be reached")]
+    Failed(#[source] reqwest::Error),
+    #[error("the answer of the application service is too large")]
+    TooLarge,
+}
+
+impl From<reqwest::Error> for LinkError {
+    fn from(error: reqwest::Error) -> Self {
+        // The URL holds the token.
+        let error = error.without_url();
+        if error.is_timeout() { Self::Timeout(error) } else { Self::Failed(error) }
+    }
+}
+
+/// An answer, whatever its status.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    /// The `errcode` of a refusal.
+    fn errcode(&self) -> Option<String> {
+        let body: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
+        body.get("errcode")?.as_str().map(ToOwned::to_owned)
+    }
+
+    /// Whether this is what a server says that does not know the path, rather than an answer to the question.
+    fn is_unrecognized(&self) -> bool {
+        match self.status {
+            StatusCode::NOT_FOUND => self.errcode().is_none_or(|errcode| errcode == "M_UNRECOGNIZED"),
+            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => true,
+            _ => false,
+        }
+    }
+}
+
+/// A request, with the path that the drafts gave it if they had it.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) method: Method,
+    /// Today's path, percent-encoded.
+    pub(crate) path: &'a str,
+    /// The path to fall back to, percent-encoded.
+    pub(crate) legacy: Option<&'a str>,
+    /// Percent-encoded, without the token.
+    pub(crate) query: Option<&'a str>,
+    pub(crate) body: Option<Bytes>,
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug)]
+pub(crate) struct Link {
+    http: reqwest::Client,
+    base_url: String,
+    hs_token: Secret,
+    /// Until when the drafts' paths are used, in milliseconds since 1970.
+    legacy_until: AtomicU64,
+}
+
+impl Link {
+    pub(super) fn new(http: reqwest::Client, url: &str, hs_token: Secret) -> Self {
+        let base_url = url.trim_end_matches('/').to_owned();
+        Self { http, base_url, hs_token, legacy_until: AtomicU64::new(0) }
+    }
+
+    /// Makes the request by today's path, and by the drafts' path if the application service does not know today's.
+    pub(crate) async fn call(&self, call: &Call<'_>) -> Result<Answer, LinkError> {
+        let Some(legacy) = call.legacy else { return self.request(call, call.path).await };
+        let speaks_legacy = now_ms() < self.legacy_until.load(Ordering::Relaxed);
+        let (first, second) = if speaks_legacy { (legacy, call.path) } else { (call.path, legacy) };
+        let answer = self.request(call, first).await?;
+        if !answer.is_unrecognized() {
+            return Ok(answer);
+        }
+        let second_answer = self.request(call, second).await?;
+        if second_answer.is_unrecognized() {
+            return Ok(answer);
+        }
+        let until = if speaks_legacy { 0 } else { now_ms() + LEGACY_MS };
+        self.legacy_until.store(until, Ordering::Relaxed);
+        Ok(second_answer)
+    }
+
+    async fn request(&self, call: &Call<'_>, path: &str) -> Result<Answer, LinkError> {
+        let token = crate::testing::encode(self.hs_token.expose());
+        let query = call.query.map(|query| format!("&{query}")).unwrap_or_default();
+        let url = format!("{}{path}?access_token={token}{query}", self.base_url);
+        let mut request = self
+            .http
+            .request(call.method.clone(), url)
+            .bearer_auth(self.hs_token.expose())
+            .timeout(call.timeout);
+        if let Some(body) = &call.body {
+            request = request.header(header::CONTENT_TYPE, "application/json").body(body.clone());
+        }
+        let mut response = request.send().await?;
+        let status = response.status();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            if body.len() + chunk.len() > MAX_ANSWER {
+                return Err(LinkError::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, body: body.into() })
+    }
+}
+
+/// The client for all application services. Nothing is followed or proxied: the registration says where they are.
+pub(super) fn http_client() -> reqwest::Client {
+    crate::install_crypto();
+    reqwest::Client::builder()
+        .tcp_nodelay(true)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .build()
+        .expect("a client without special settings can always be built")
+}

@@ -1,0 +1,261 @@
+//! The server as a whole: its settings, its services, how it starts and stops.
+
+use std::{error::Error, fmt, sync::Arc, time::Duration};
+
+use matrix_appservice::{Registration, Secret};
+use ruma::{OwnedServerName, RoomVersionId, ServerName, UserId};
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    api::{self, ApiError, ApiResult, Requester, register::Nonces},
+    appservice::{Appservices, Queries, Queues},
+    directory::Directory,
+    store::{Store, StoreError},
+    testing::TestUser,
+    user::{Hasher, NewAccount, NewSession, UserError, Users},
+};
+
+mod builder;
+mod limits;
+mod metrics;
+mod serve;
+
+pub use self::builder::{HomeserverBuilder, StartError};
+pub(crate) use self::{
+    limits::{Limit, Limits},
+    metrics::Metrics,
+};
+
+/// What an operator or a test chooses.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) server_name: OwnedServerName,
+    pub(crate) default_room_version: RoomVersionId,
+    /// Anybody may register, by the dummy stage.
+    pub(crate) open_registration: bool,
+    /// Whoever knows it may register anybody.
+    pub(crate) registration_shared_secret: Option<Secret>,
+    pub(crate) rate_limits: bool,
+    /// Serve what only the drafts of 2014 and 2015 know.
+    pub(crate) drafts: bool,
+    /// Tokens with which an application service may register itself by the draft's `POST /register`; any, if empty.
+    pub(crate) draft_tokens: Vec<Secret>,
+    /// The largest JSON body, in bytes.
+    pub(crate) max_request_size: usize,
+    /// The largest upload, in bytes.
+    pub(crate) max_upload_size: usize,
+    /// The wait after the first failed transaction; every further failure doubles it.
+    pub(crate) appservice_backoff: Duration,
+    /// How long an application service may take to answer one query.
+    pub(crate) appservice_query_timeout: Duration,
+}
+
+impl Config {
+    pub(crate) fn new(server_name: OwnedServerName) -> Self {
+        Self {
+            server_name,
+            default_room_version: RoomVersionId::V12,
+            open_registration: false,
+            registration_shared_secret: None,
+            rate_limits: false,
+            drafts: false,
+            draft_tokens: Vec::new(),
+            max_request_size: 1 << 20,
+            max_upload_size: 50 << 20,
+            appservice_backoff: Duration::from_secs(1),
+            appservice_query_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+/// Everything that handlers reach, made once per server.
+#[derive(Debug)]
+pub(crate) struct Services {
+    pub(crate) config: Config,
+    pub(crate) users: Users,
+    pub(crate) appservices: Arc<Appservices>,
+    pub(crate) directory: Directory,
+    pub(crate) limits: Limits,
+    pub(crate) metrics: Metrics,
+    pub(crate) nonces: Nonces,
+    base_url: String,
+    shutdown: CancellationToken,
+}
+
+impl Services {
+    fn new(config: Config, store: Store, lasting: bool, base_url: String) -> Result<Self, StoreError> {
+        let hasher = if lasting { Hasher::strong() } else { Hasher::quick() };
+        let queries = Queries::new(config.appservice_query_timeout);
+        let queues = Queues::new(store.clone());
+        let appservices = Arc::new(Appservices::new(&config.server_name, queues, queries));
+        Ok(Self {
+            users: Users::new(store.clone(), config.server_name.clone(), hasher),
+            directory: Directory::open(store)?,
+            limits: Limits::new(config.rate_limits),
+            metrics: Metrics::default(),
+            nonces: Nonces::default(),
+            shutdown: CancellationToken::new(),
+            appservices,
+            base_url,
+            config,
+        })
+    }
+
+    pub(crate) fn is_local(&self, user_id: &UserId) -> bool {
+        user_id.server_name() == self.config.server_name
+    }
+
+    /// Where clients find this server.
+    pub(crate) fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    /// Counts something that is limited.
+    pub(crate) fn throttle(&self, limit: Limit, whose: &str) -> ApiResult<()> {
+        self.limits.take(limit, whose).map_err(ApiError::limit_exceeded)
+    }
+
+    /// Counts something that a user does. Application services are limited only if their registration says so.
+    pub(crate) fn throttle_user(&self, limit: Limit, requester: &Requester) -> ApiResult<()> {
+        match &requester.appservice {
+            Some(appservice) if !appservice.is_rate_limited() => Ok(()),
+            _ => self.throttle(limit, requester.user_id.as_str()),
+        }
+    }
+
+    /// Whether a local user exists, after asking the application services that could make it. No lock is held
+    /// while they answer.
+    pub(crate) async fn user_exists_or_is_made(&self, user_id: &UserId) -> ApiResult<bool> {
+        if self.users.exists(user_id)? {
+            return Ok(true);
+        }
+        self.appservices.query_user(user_id).await?;
+        Ok(self.users.exists(user_id)?)
+    }
+
+    /// Serves an application service from now on, as the user that its registration names.
+    pub(crate) async fn add_appservice(
+        self: &Arc<Self>,
+        registration: Registration,
+    ) -> Result<(), StartError> {
+        let appservice = self.appservices.add(registration)?;
+        let account = NewAccount { appservice: Some(appservice.id().to_owned()), ..NewAccount::default() };
+        match self.users.register(appservice.sender(), account, None).await {
+            Ok(_) | Err(UserError::InUse) => {}
+            Err(UserError::Store(error)) => return Err(error.into()),
+            Err(UserError::Localpart(_)) => return Err(StartError::Sender),
+        }
+        Ok(())
+    }
+}
+
+/// A running homeserver. Dropping it stops it; [`shutdown`](Self::shutdown) also waits until it has stopped.
+pub struct Homeserver {
+    services: Arc<Services>,
+    url: String,
+    tracker: TaskTracker,
+}
+
+impl fmt::Debug for Homeserver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Homeserver")
+            .field("server_name", &self.services.config.server_name)
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Homeserver {
+    /// Begins a server with this name. In process everything is set for tests: any free port, no data left behind,
+    /// open registration, no rate limits.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use matrix_homeserver::Homeserver;
+    ///
+    /// let homeserver = Homeserver::builder("hs.test").start().await?;
+    /// let alice = homeserver.user("alice").await?;
+    /// assert_eq!(alice.user_id(), "@alice:hs.test");
+    /// homeserver.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder(server_name: &str) -> HomeserverBuilder {
+        HomeserverBuilder::new(server_name)
+    }
+
+    fn serve(services: Arc<Services>, listener: TcpListener, url: String) -> Self {
+        let tracker = TaskTracker::new();
+        let router = api::router(services.clone());
+        let connections = serve::serve(listener, router, services.shutdown.clone(), tracker.clone());
+        tracker.spawn(connections);
+        tracker.close();
+        Self { services, url, tracker }
+    }
+
+    /// Where the server is reached, without a slash at the end.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The name in the IDs of its users.
+    pub fn server_name(&self) -> &ServerName {
+        &self.services.config.server_name
+    }
+
+    /// A user with this localpart, logged in on a new device; registered first if there is none. The password is
+    /// [`testing::PASSWORD`](crate::testing::PASSWORD).
+    ///
+    /// # Errors
+    /// If the localpart cannot name a user, or the database fails.
+    pub async fn user(&self, localpart: &str) -> Result<TestUser, HomeserverError> {
+        let users = &self.services.users;
+        let naming = crate::user::Naming::Appservice;
+        let user_id = users.new_user_id(localpart, naming).map_err(UserError::from)?;
+        let account =
+            NewAccount { password: Some(crate::testing::PASSWORD.to_owned()), ..NewAccount::default() };
+        match users.register(&user_id, account, None).await {
+            Ok(_) | Err(UserError::InUse) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let login = users.log_in(&user_id, NewSession::default()).await.map_err(UserError::from)?;
+        Ok(TestUser::from_token(&self.url, user_id, &login.access_token))
+    }
+
+    /// How many handlers panicked since the server started. A test harness fails when it is not zero.
+    pub fn panics(&self) -> u64 {
+        self.services.metrics.panics.get()
+    }
+
+    /// How many answers had the status 500 since the server started.
+    pub fn internal_errors(&self) -> u64 {
+        self.services.metrics.server_errors.get()
+    }
+
+    /// Stops accepting requests, lets those in flight finish for a moment, and returns when everything has ended.
+    pub async fn shutdown(self) {
+        self.services.shutdown.cancel();
+        self.tracker.wait().await;
+    }
+}
+
+impl Drop for Homeserver {
+    fn drop(&mut self) {
+        self.services.shutdown.cancel();
+    }
+}
+
+/// Why the server could not do what was asked of it in process.
+#[derive(Debug, thiserror::Error)]
+#[error("the user could not be made")]
+pub struct HomeserverError {
+    source: Box<dyn Error + Send + Sync>,
+}
+
+impl From<UserError> for HomeserverError {
+    fn from(error: UserError) -> Self {
+        Self { source: Box::new(error) }
+    }
+}

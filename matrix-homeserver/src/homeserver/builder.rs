@@ -1,0 +1,198 @@
+//! How a server is put together and started.
+
+use std::{
+    error::Error,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use matrix_appservice::{Registration, Secret};
+use ruma::{RoomVersionId, ServerName};
+use tokio::net::TcpListener;
+
+use super::{Config, Homeserver, Services};
+use crate::{
+    appservice::RegistrationRefused,
+    store::{Durability, Store, StoreError},
+};
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The server name is not one.
+    #[error("{0:?} is not a server name; use a host name, with a port if it needs one, like example.org")]
+    ServerName(String),
+    /// The room version is not supported.
+    #[error("{0:?} is not a room version of this server; use one of 1 to 12")]
+    RoomVersion(String),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address that was asked for.
+        address: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The data directory cannot be used.
+    #[error("cannot use the data directory")]
+    Store(#[source] Box<dyn Error + Send + Sync>),
+    /// An application service cannot be served.
+    #[error("cannot serve an application service")]
+    Appservice(#[from] RegistrationRefused),
+    /// A user that the server needs could not be made.
+    #[error("cannot make the user of an application service")]
+    Sender,
+}
+
+impl From<StoreError> for StartError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Box::new(error))
+    }
+}
+
+/// What a server is to be like; see [`Homeserver::builder`].
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct HomeserverBuilder {
+    server_name: String,
+    room_version: String,
+    listen: String,
+    data_dir: Option<PathBuf>,
+    registrations: Vec<Registration>,
+    adjust: Config,
+}
+
+impl HomeserverBuilder {
+    pub(super) fn new(server_name: &str) -> Self {
+        let placeholder = ServerName::parse("localhost").expect("localhost is a server name");
+        let mut adjust = Config::new(placeholder);
+        adjust.open_registration = true;
+        Self {
+            server_name: server_name.to_owned(),
+            room_version: adjust.default_room_version.to_string(),
+            listen: "127.0.0.1:0".to_owned(),
+            data_dir: None,
+            registrations: Vec::new(),
+            adjust,
+        }
+    }
+
+    /// The address to listen on, `HOST:PORT`. Default `127.0.0.1:0`: any free port.
+    pub fn listen(mut self, address: impl Into<String>) -> Self {
+        self.listen = address.into();
+        self
+    }
+
+    /// Where data stays between runs. Every answer is then given only after its write is flushed. Without it,
+    /// everything is gone when the server stops.
+    pub fn data_dir(mut self, path: impl AsRef<Path>) -> Self {
+        self.data_dir = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// An application service to serve. May be called several times.
+    pub fn registration(mut self, registration: Registration) -> Self {
+        self.registrations.push(registration);
+        self
+    }
+
+    /// Whether anybody may register by `POST /register`. Default in process: yes.
+    pub fn open_registration(mut self, open: bool) -> Self {
+        self.adjust.open_registration = open;
+        self
+    }
+
+    /// The secret for registrations at `/_synapse/admin/v1/register`. Default: none, no such registrations.
+    pub fn registration_shared_secret(mut self, secret: &str) -> Self {
+        self.adjust.registration_shared_secret = Some(Secret::new(secret));
+        self
+    }
+
+    /// The version of rooms that are made without naming one. Default: 12.
+    pub fn default_room_version(mut self, version: impl Into<String>) -> Self {
+        self.room_version = version.into();
+        self
+    }
+
+    /// Whether requests are limited by rate. Default in process: no.
+    pub fn rate_limits(mut self, limited: bool) -> Self {
+        self.adjust.rate_limits = limited;
+        self
+    }
+
+    /// Whether what only the drafts of 2014 and 2015 know is served too: bare paths, `/_matrix/client/api/v1`,
+    /// application services that register themselves by `POST /register`. Default: no.
+    pub fn drafts(mut self, served: bool) -> Self {
+        self.adjust.drafts = served;
+        self
+    }
+
+    /// The `as_token`s that may be used for the draft's `POST /register`. Default: any.
+    pub fn draft_tokens<'t>(mut self, tokens: impl IntoIterator<Item = &'t str>) -> Self {
+        self.adjust.draft_tokens = tokens.into_iter().map(Secret::new).collect();
+        self
+    }
+
+    /// The wait after the first transaction that failed; every further failure doubles it, up to 512 s. Default: 1 s.
+    pub fn appservice_backoff(mut self, first: Duration) -> Self {
+        self.adjust.appservice_backoff = first;
+        self
+    }
+
+    /// How long application services have to answer a query for a user or an alias, all attempts together.
+    /// Default: 20 s.
+    pub fn appservice_query_timeout(mut self, timeout: Duration) -> Self {
+        self.adjust.appservice_query_timeout = timeout;
+        self
+    }
+
+    /// The largest JSON body that is accepted, in bytes. Default: 1 MiB.
+    pub fn max_request_size(mut self, bytes: usize) -> Self {
+        self.adjust.max_request_size = bytes;
+        self
+    }
+
+    /// The largest upload that is accepted, in bytes. Default: 50 MiB.
+    pub fn max_upload_size(mut self, bytes: usize) -> Self {
+        self.adjust.max_upload_size = bytes;
+        self
+    }
+
+    /// Starts the server. When this returns, it accepts requests.
+    ///
+    /// # Errors
+    /// [`StartError`] names what is wrong with the settings or the machine.
+    pub async fn start(self) -> Result<Homeserver, StartError> {
+        let mut config = self.adjust;
+        config.server_name = ServerName::parse(&*self.server_name)
+            .map_err(|_| StartError::ServerName(self.server_name.clone()))?;
+        config.default_room_version = room_version(&self.room_version)?;
+        let listening = TcpListener::bind(&self.listen).await;
+        let listen = |source| StartError::Listen { address: self.listen.clone(), source };
+        let listener = listening.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let lasting = self.data_dir.is_some();
+        let store = match &self.data_dir {
+            Some(path) => Store::open(path, Durability::Flushed)?,
+            None => Store::temporary()?,
+        };
+        let url = format!("http://{address}");
+        let services = Services::new(config, store, lasting, url.clone())?;
+        let homeserver = Homeserver::serve(Arc::new(services), listener, url);
+        for registration in self.registrations {
+            homeserver.services.add_appservice(registration).await?;
+        }
+        Ok(homeserver)
+    }
+}
+
+fn room_version(text: &str) -> Result<RoomVersionId, StartError> {
+    let supported = text.parse::<u8>().is_ok_and(|number| (1..=12).contains(&number));
+    match RoomVersionId::try_from(text) {
+        Ok(version) if supported => Ok(version),
+        _ => Err(StartError::RoomVersion(text.to_owned())),
+    }
+}

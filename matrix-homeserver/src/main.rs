@@ -1,0 +1,97 @@
+//! The program `matrix-homeserver`.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use matrix_appservice::Registration;
+use matrix_homeserver::Homeserver;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// A Matrix homeserver core for tests of bridges and clients.
+///
+/// Prints `ready http://HOST:PORT` on standard output when it accepts requests, logs to standard error (RUST_LOG sets how
+/// much), and stops on SIGTERM and SIGINT.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Options {
+    /// The name in the IDs of users, rooms and aliases
+    #[arg(long, value_name = "NAME")]
+    server_name: String,
+    /// Where to listen; port 0 takes any free port
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8008")]
+    listen: String,
+    /// Where data stays; every answer is then given only after its write is flushed. Without it nothing stays
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The registration of an application service; may be given several times
+    #[arg(long, value_name = "FILE")]
+    registration: Vec<PathBuf>,
+    /// Let anybody register
+    #[arg(long)]
+    open_registration: bool,
+    /// Let whoever knows the secret register anybody, at /_synapse/admin/v1/register
+    #[arg(long, value_name = "SECRET")]
+    registration_shared_secret: Option<String>,
+    /// The version of rooms that are made without naming one
+    #[arg(long, value_name = "V", default_value = "12")]
+    default_room_version: String,
+    /// Do not limit requests by rate
+    #[arg(long)]
+    no_rate_limit: bool,
+    /// Serve what only the drafts of 2014 and 2015 know, too
+    #[arg(long)]
+    drafts: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = Options::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    match run(options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "matrix-homeserver: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<()> {
+    // Before anything can be told to stop.
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut builder = Homeserver::builder(&options.server_name)
+        .listen(options.listen)
+        .default_room_version(options.default_room_version)
+        .open_registration(options.open_registration)
+        .rate_limits(!options.no_rate_limit)
+        .drafts(options.drafts);
+    if let Some(path) = options.data_dir {
+        builder = builder.data_dir(path);
+    }
+    if let Some(secret) = options.registration_shared_secret {
+        builder = builder.registration_shared_secret(&secret);
+    }
+    for path in options.registration {
+        let registration =
+            Registration::load(&path).with_context(|| format!("cannot use {}", path.display()))?;
+        builder = builder.registration(registration);
+    }
+    let homeserver = builder.start().await?;
+    let mut out = io::stdout();
+    writeln!(out, "ready {}", homeserver.url())
+        .and_then(|()| out.flush())
+        .context("cannot say that it is ready")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot wait for SIGINT")?,
+    }
+    homeserver.shutdown().await;
+    Ok(())
+}

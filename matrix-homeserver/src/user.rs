@@ -1,0 +1,244 @@
+//! The users of this server: accounts, devices and sessions, profiles, and what belongs to one user alone.
+
+use std::{collections::HashSet, sync::Arc, time::SystemTime};
+
+use parking_lot::{Mutex, RwLock};
+use ruma::{OwnedServerName, OwnedUserId, UserId};
+use serde::{Deserialize, Serialize};
+
+use crate::store::{KeyBuf, Store, StoreError, Tree, WriteSet, key};
+
+mod account_data;
+mod device;
+mod filter;
+mod localpart;
+mod password;
+mod presence;
+mod profile;
+mod receipt;
+mod session;
+mod typing;
+
+pub(crate) use self::{
+    account_data::Scope,
+    device::{Device, Login, NewSession, random_text},
+    localpart::{LocalpartError, Naming},
+    password::Hasher,
+    presence::{Presence, PresenceState},
+    profile::Profile,
+    receipt::{Receipt, Receipts},
+    session::{Session, Sessions, TokenHash},
+    typing::Typing,
+};
+
+/// Why something could not be done to an account.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum UserError {
+    /// There is such a user already.
+    #[error("the user ID is taken")]
+    InUse,
+    /// A localpart that cannot name a user.
+    #[error(transparent)]
+    Localpart(#[from] LocalpartError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// An account as it is stored.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Account {
+    /// As a PHC string. Users of application services have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) password: Option<String>,
+    /// Milliseconds since 1970.
+    pub(crate) created: u64,
+    /// The application service that registered the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) appservice: Option<String>,
+    #[serde(default)]
+    pub(crate) deactivated: bool,
+    #[serde(default)]
+    pub(crate) admin: bool,
+    #[serde(default)]
+    pub(crate) guest: bool,
+}
+
+/// Everything about users that requests ask for. Reads come from memory or from the store's cache.
+#[derive(Debug)]
+pub(crate) struct Users {
+    store: Store,
+    server_name: OwnedServerName,
+    hasher: Hasher,
+    sessions: Sessions,
+    /// User IDs that are being registered right now.
+    claimed: Arc<Mutex<HashSet<OwnedUserId>>>,
+    /// User IDs that are known to exist, to answer that without the store.
+    known: RwLock<HashSet<OwnedUserId>>,
+    pub(crate) typing: Arc<Typing>,
+    pub(crate) receipts: Receipts,
+    pub(crate) presence: Presence,
+}
+
+impl Users {
+    pub(crate) fn new(store: Store, server_name: OwnedServerName, hasher: Hasher) -> Self {
+        Self {
+            typing: Typing::new(store.clone()),
+            receipts: Receipts::new(store.clone()),
+            presence: Presence::new(store.clone()),
+            store,
+            server_name,
+            hasher,
+            sessions: Sessions::default(),
+            claimed: Arc::default(),
+            known: RwLock::default(),
+        }
+    }
+
+    /// The ID that a localpart would have here, if it may name a new user.
+    pub(crate) fn new_user_id(&self, localpart: &str, naming: Naming) -> Result<OwnedUserId, LocalpartError> {
+        localpart::user_id(localpart, &self.server_name, naming)
+    }
+
+    pub(crate) fn account(&self, user_id: &UserId) -> Result<Option<Account>, StoreError> {
+        read_json(&self.store, account_key(user_id))
+    }
+
+    pub(crate) fn exists(&self, user_id: &UserId) -> Result<bool, StoreError> {
+        if self.known.read().contains(user_id) {
+            return Ok(true);
+        }
+        let exists = self.store.contains(Tree::Account, account_key(user_id))?;
+        if exists {
+            self.known.write().insert(user_id.to_owned());
+        }
+        Ok(exists)
+    }
+
+    /// Makes an account with, if wanted, its first session, all at once.
+    pub(crate) async fn register(
+        &self,
+        user_id: &UserId,
+        account: NewAccount,
+        session: Option<NewSession>,
+    ) -> Result<Option<Login>, UserError> {
+        let _claim = Claim::new(&self.claimed, user_id).ok_or(UserError::InUse)?;
+        if self.exists(user_id)? {
+            return Err(UserError::InUse);
+        }
+        let password = match account.password {
+            Some(password) => Some(self.hasher.hash(password).await),
+            None => None,
+        };
+        let row = Account {
+            password,
+            created: now_ms(),
+            appservice: account.appservice,
+            deactivated: false,
+            admin: account.admin,
+            guest: account.guest,
+        };
+        let mut writes = WriteSet::new();
+        put_json(&mut writes, account_key(user_id), &row);
+        if !row.guest {
+            let name = account.displayname.unwrap_or_else(|| user_id.localpart().to_owned());
+            profile::stage_displayname(&mut writes, user_id, &name);
+        }
+        let login = match session {
+            Some(session) => Some(self.stage_login(&mut writes, user_id, session, row.guest)?),
+            None => None,
+        };
+        self.store.commit(writes).await?;
+        self.known.write().insert(user_id.to_owned());
+        Ok(login)
+    }
+
+    /// Whether the password is that of the user. False also for users without one.
+    pub(crate) async fn password_matches(
+        &self,
+        user_id: &UserId,
+        password: String,
+    ) -> Result<bool, StoreError> {
+        let stored = self.account(user_id)?.and_then(|account| account.password);
+        Ok(self.hasher.matches(password, stored).await)
+    }
+
+    pub(crate) async fn set_password(&self, user_id: &UserId, password: String) -> Result<(), StoreError> {
+        let Some(mut account) = self.account(user_id)? else { return Ok(()) };
+        account.password = Some(self.hasher.hash(password).await);
+        self.put_account(user_id, &account).await
+    }
+
+    /// Closes an account for good: no password, no sessions, no profile; the ID stays taken.
+    pub(crate) async fn deactivate(&self, user_id: &UserId) -> Result<(), StoreError> {
+        let Some(mut account) = self.account(user_id)? else { return Ok(()) };
+        account.password = None;
+        account.deactivated = true;
+        self.remove_all_devices(user_id, None).await?;
+        self.clear_profile(user_id).await?;
+        self.put_account(user_id, &account).await
+    }
+
+    async fn put_account(&self, user_id: &UserId, account: &Account) -> Result<(), StoreError> {
+        let mut writes = WriteSet::new();
+        put_json(&mut writes, account_key(user_id), account);
+        self.store.commit(writes).await.map(drop)
+    }
+}
+
+/// What is known of a user who is about to be registered.
+#[derive(Debug, Default)]
+pub(crate) struct NewAccount {
+    pub(crate) password: Option<String>,
+    pub(crate) appservice: Option<String>,
+    pub(crate) admin: bool,
+    pub(crate) guest: bool,
+    /// The localpart, if none is given.
+    pub(crate) displayname: Option<String>,
+}
+
+/// Keeps others from registering the same user meanwhile.
+struct Claim {
+    claimed: Arc<Mutex<HashSet<OwnedUserId>>>,
+    user_id: OwnedUserId,
+}
+
+impl Claim {
+    fn new(claimed: &Arc<Mutex<HashSet<OwnedUserId>>>, user_id: &UserId) -> Option<Self> {
+        let fresh = claimed.lock().insert(user_id.to_owned());
+        fresh.then(|| Self { claimed: claimed.clone(), user_id: user_id.to_owned() })
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.claimed.lock().remove(&self.user_id);
+    }
+}
+
+fn account_key(user_id: &UserId) -> KeyBuf {
+    key(["user", user_id.as_str()])
+}
+
+/// Reads a row of [`Tree::Account`] that holds JSON.
+fn read_json<T: for<'de> Deserialize<'de>>(store: &Store, key: KeyBuf) -> Result<Option<T>, StoreError> {
+    let Some(row) = store.get(Tree::Account, key)? else { return Ok(None) };
+    parse_row(&row).map(Some)
+}
+
+fn parse_row<T: for<'de> Deserialize<'de>>(row: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(row)
+        .map_err(|_| StoreError::damaged("a row about a user is not the expected JSON"))
+}
+
+/// Stages a row of [`Tree::Account`] that holds JSON.
+fn put_json(writes: &mut WriteSet, key: KeyBuf, value: &impl Serialize) {
+    let row = serde_json::to_vec(value).expect("rows have string keys and no failing serializers");
+    writes.put(Tree::Account, key, row);
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

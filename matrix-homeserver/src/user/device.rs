@@ -1,0 +1,159 @@
+//! Devices and the sessions on them. One device has at most one session.
+
+use std::fmt;
+
+use rand::{RngExt, distr::Alphanumeric};
+use ruma::{DeviceId, OwnedDeviceId, UserId};
+use serde::{Deserialize, Serialize};
+
+use super::{Session, TokenHash, Users, now_ms, parse_row, put_json, read_json, session::token_key};
+use crate::store::{KeyBuf, StoreError, Tree, WriteSet, key};
+
+/// A device of a user ([device management](https://spec.matrix.org/v1.19/client-server-api/#device-management)).
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Device {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) display_name: Option<String>,
+    /// Milliseconds since 1970.
+    #[serde(default)]
+    pub(crate) created: u64,
+    /// The hash of its access token, in hexadecimal. Devices of application services have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+}
+
+/// What a client asks for when it logs in.
+#[derive(Debug, Default)]
+pub(crate) struct NewSession {
+    pub(crate) device_id: Option<OwnedDeviceId>,
+    pub(crate) display_name: Option<String>,
+}
+
+/// A session that was just made. The only place where the token is in the clear.
+pub(crate) struct Login {
+    pub(crate) access_token: String,
+    pub(crate) device_id: OwnedDeviceId,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login").field("device_id", &self.device_id).finish_non_exhaustive()
+    }
+}
+
+impl Users {
+    /// Makes a session. On a device that exists already, it takes the place of the one before.
+    pub(crate) async fn log_in(&self, user_id: &UserId, session: NewSession) -> Result<Login, StoreError> {
+        let mut writes = WriteSet::new();
+        let login = self.stage_login(&mut writes, user_id, session, false)?;
+        self.store.commit(writes).await?;
+        Ok(login)
+    }
+
+    pub(super) fn stage_login(
+        &self,
+        writes: &mut WriteSet,
+        user_id: &UserId,
+        session: NewSession,
+        is_guest: bool,
+    ) -> Result<Login, StoreError> {
+        let device_id =
+            session.device_id.unwrap_or_else(|| OwnedDeviceId::from(random_text(10).to_ascii_uppercase()));
+        let mut device = self.device(user_id, &device_id)?.unwrap_or_default();
+        if let Some(old) = device.token.take() {
+            writes.delete(Tree::Account, key(["token", &old]));
+            self.sessions.remove(user_id, &device_id);
+        }
+        let access_token = format!("syt_{}", random_text(40));
+        let token = TokenHash::of(&access_token);
+        device.token = Some(token.to_hex());
+        device.display_name = session.display_name.or(device.display_name);
+        if device.created == 0 {
+            device.created = now_ms();
+        }
+        let session = Session { user_id: user_id.to_owned(), device_id: device_id.clone(), is_guest };
+        put_json(writes, device_key(user_id, &device_id), &device);
+        put_json(writes, token_key(token), &session);
+        Ok(Login { access_token, device_id })
+    }
+
+    pub(crate) fn device(
+        &self,
+        user_id: &UserId,
+        device_id: &DeviceId,
+    ) -> Result<Option<Device>, StoreError> {
+        read_json(&self.store, device_key(user_id, device_id))
+    }
+
+    pub(crate) fn device_exists(&self, user_id: &UserId, device_id: &DeviceId) -> Result<bool, StoreError> {
+        self.store.contains(Tree::Account, device_key(user_id, device_id))
+    }
+
+    pub(crate) fn devices(&self, user_id: &UserId) -> Result<Vec<(OwnedDeviceId, Device)>, StoreError> {
+        let mut devices = Vec::new();
+        for row in self.store.scan_prefix(Tree::Account, key(["device", user_id.as_str()])) {
+            let (key, row) = row?;
+            let Some([_, _, device_id]) = KeyBuf::read::<3>(&key) else { continue };
+            devices.push((OwnedDeviceId::from(device_id), parse_row(&row)?));
+        }
+        Ok(devices)
+    }
+
+    /// Names a device, and makes it if there is none; true if it was made.
+    pub(crate) async fn put_device(
+        &self,
+        user_id: &UserId,
+        device_id: &DeviceId,
+        display_name: Option<String>,
+    ) -> Result<bool, StoreError> {
+        let found = self.device(user_id, device_id)?;
+        let made = found.is_none();
+        let mut device = found.unwrap_or_else(|| Device { created: now_ms(), ..Device::default() });
+        device.display_name = display_name.or(device.display_name);
+        let mut writes = WriteSet::new();
+        put_json(&mut writes, device_key(user_id, device_id), &device);
+        self.store.commit(writes).await?;
+        Ok(made)
+    }
+
+    /// Deletes devices with their sessions. Those that do not exist are passed over.
+    pub(crate) async fn remove_devices(
+        &self,
+        user_id: &UserId,
+        devices: &[OwnedDeviceId],
+    ) -> Result<(), StoreError> {
+        let mut writes = WriteSet::new();
+        for device_id in devices {
+            let Some(device) = self.device(user_id, device_id)? else { continue };
+            writes.delete(Tree::Account, device_key(user_id, device_id));
+            if let Some(token) = &device.token {
+                writes.delete(Tree::Account, key(["token", token]));
+            }
+        }
+        self.store.commit(writes).await?;
+        for device_id in devices {
+            self.sessions.remove(user_id, device_id);
+        }
+        Ok(())
+    }
+
+    /// Deletes every device of a user but one.
+    pub(crate) async fn remove_all_devices(
+        &self,
+        user_id: &UserId,
+        kept: Option<&DeviceId>,
+    ) -> Result<(), StoreError> {
+        let devices = self.devices(user_id)?.into_iter().map(|(device_id, _)| device_id);
+        let doomed: Vec<_> = devices.filter(|device_id| kept != Some(&**device_id)).collect();
+        self.remove_devices(user_id, &doomed).await
+    }
+}
+
+fn device_key(user_id: &UserId, device_id: &DeviceId) -> KeyBuf {
+    key(["device", user_id.as_str(), device_id.as_str()])
+}
+
+/// Letters and digits that nobody can guess.
+pub(crate) fn random_text(len: usize) -> String {
+    rand::rng().sample_iter(Alphanumeric).take(len).map(char::from).collect()
+}

@@ -1,0 +1,82 @@
+//! Passwords are stored as Argon2id hashes only.
+
+use argon2::{
+    Algorithm, Argon2, Params, Version,
+    password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
+};
+
+/// Hashes passwords at a cost.
+#[derive(Debug, Clone)]
+pub(crate) struct Hasher {
+    params: Params,
+}
+
+impl Hasher {
+    /// The cost that [RFC 9106](https://www.rfc-editor.org/rfc/rfc9106) recommends where memory is scarce, for data
+    /// that stays.
+    pub(crate) fn strong() -> Self {
+        Self { params: Params::default() }
+    }
+
+    /// The least cost that the algorithm allows, for accounts that live as long as a test.
+    pub(crate) fn quick() -> Self {
+        let params = Params::new(Params::MIN_M_COST, Params::MIN_T_COST, Params::MIN_P_COST, None);
+        Self { params: params.unwrap_or_default() }
+    }
+
+    fn argon2(&self) -> Argon2<'static> {
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, self.params.clone())
+    }
+
+    /// The hash of a password, with its salt and cost in it.
+    pub(crate) async fn hash(&self, password: String) -> String {
+        let argon2 = self.argon2();
+        aside(move || {
+            argon2
+                .hash_password(password.as_bytes())
+                .map(|hash| hash.to_string())
+                .expect("a random salt and checked parameters always give a hash")
+        })
+        .await
+    }
+
+    /// Whether a password has this hash. Without a hash the answer is no, after the same work.
+    pub(crate) async fn matches(&self, password: String, hash: Option<String>) -> bool {
+        let argon2 = self.argon2();
+        aside(move || {
+            let Some(hash) = hash else {
+                let _ = argon2.hash_password(password.as_bytes());
+                return false;
+            };
+            let Ok(hash) = PasswordHash::new(&hash) else { return false };
+            argon2.verify_password(password.as_bytes(), &hash).is_ok()
+        })
+        .await
+    }
+}
+
+/// Runs slow work where it does not hold up other requests.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.expect("hashing does not panic and is not cancelled")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_same_password_matches_its_hash() {
+        let hasher = Hasher::quick();
+        let hash = hasher.hash("secret".into()).await;
+        assert!(!hash.contains("secret"));
+        assert!(hasher.matches("secret".into(), Some(hash.clone())).await);
+        assert!(!hasher.matches("Secret".into(), Some(hash)).await);
+        assert!(!hasher.matches("secret".into(), None).await);
+    }
+
+    #[tokio::test]
+    async fn a_hash_made_at_another_cost_still_matches() {
+        let hash = Hasher::quick().hash("x".into()).await;
+        assert!(Hasher::strong().matches("x".into(), Some(hash)).await);
+    }
+}
