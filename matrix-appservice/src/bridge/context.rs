@@ -47,7 +47,11 @@ impl BridgeContext {
     }
 
     /// The user ID of the ghost of `user`, whether or not it exists yet.
-    pub fn ghost(&self, user: &RemoteUserId) -> OwnedUserId {
+    ///
+    /// # Errors
+    /// If [`Network::ghost_localpart`](super::Network::ghost_localpart) is not valid, or
+    /// [`Network::start`](super::Network::start) has not returned yet.
+    pub fn ghost(&self, user: &RemoteUserId) -> Result<OwnedUserId, super::NetworkError> {
         self.port.ghost(user)
     }
 
@@ -142,7 +146,7 @@ pub(crate) trait ContextPort: Send + Sync {
     fn network(&self) -> &NetworkInfo;
     fn shutdown(&self) -> &CancellationToken;
     fn tasks(&self) -> &TaskTracker;
-    fn ghost(&self, user: &RemoteUserId) -> OwnedUserId;
+    fn ghost(&self, user: &RemoteUserId) -> Result<OwnedUserId, super::NetworkError>;
     fn remote_user(&self, user: &UserId) -> Option<RemoteUserId>;
     async fn room_of(&self, portal: &PortalKey) -> Option<OwnedRoomId>;
     async fn portal_of(&self, room: &ruma::RoomId) -> Option<PortalKey>;

@@ -68,6 +68,24 @@ pub trait Network: Sized + Send + Sync + 'static {
         None
     }
 
+    /// The Matrix user behind `user`, if `user` is no stranger but somebody's puppet. What the network does
+    /// to him (a kick, a ban, a power level) then happens to the Matrix user instead of a ghost;
+    /// that he joins or leaves is ignored, because he did so himself.
+    fn matrix_user(&self, user: &RemoteUserId) -> Option<OwnedUserId> {
+        let _ = user;
+        None
+    }
+
+    /// Makes a login for `user` from what he wrote after the `login` command; the framework stores and
+    /// opens it. `arguments` may hold a secret: it is neither logged nor left in the room.
+    ///
+    /// # Errors
+    /// [`NetworkError::Refused`] if the network offers no login, or the arguments are wrong.
+    async fn log_in(&self, user: &UserId, arguments: &str) -> Result<LoginRecord, NetworkError> {
+        let _ = (user, arguments);
+        Err(NetworkError::refused("this bridge needs no login"))
+    }
+
     /// How `user` talks to `with` in private: the portal and the login that it belongs to. Called
     /// when a Matrix user invites a ghost. `None` refuses the invitation.
     async fn private_chat(&self, user: &UserId, with: &RemoteUserId) -> Option<PrivateChat> {
@@ -137,6 +155,8 @@ pub struct NetworkInfo {
     pub relay: bool,
     /// How the bot shows itself.
     pub bot_display_name: String,
+    /// What follows the `login` command, if [`Network::log_in`] is offered: `<account> <password>`.
+    pub login_usage: Option<String>,
 }
 
 impl NetworkInfo {
@@ -152,6 +172,7 @@ impl NetworkInfo {
             command_prefix: format!("!{protocol}"),
             relay: false,
             bot_display_name: format!("{display_name} bridge"),
+            login_usage: None,
             protocol,
             display_name,
         }
