@@ -5,8 +5,12 @@
 mod api;
 mod appservice;
 mod directory;
+mod event;
 mod homeserver;
+mod room;
+mod rules;
 mod store;
+mod sync;
 pub mod testing;
 mod user;
 

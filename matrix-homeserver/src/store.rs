@@ -99,7 +99,10 @@ impl From<sled::Error> for StoreError {
 ///
 /// Unique within a server, and never given twice. Sync tokens, pagination tokens and the queues of the
 /// application services are positions. Zero is before everything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize,
+)]
+#[serde(transparent)]
 pub(crate) struct Position(pub(crate) u64);
 
 impl Position {

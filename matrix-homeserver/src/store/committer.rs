@@ -181,8 +181,8 @@ impl Shared {
     /// Gives the set its positions. Under the lock of `staged`.
     fn place(&self, set: &mut WriteSet) -> Position {
         let mut last = self.last_position.load(Ordering::Relaxed);
-        for build in set.positioned.drain(..) {
-            last += 1;
+        for (takes, build) in set.positioned.drain(..) {
+            last += u64::from(takes);
             build(Position(last), &mut set.rows);
         }
         self.last_position.store(last, Ordering::Relaxed);

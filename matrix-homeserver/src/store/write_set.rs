@@ -4,7 +4,8 @@ use std::fmt;
 
 use super::{Position, Tree};
 
-type Positioned = Box<dyn FnOnce(Position, &mut Rows) + Send>;
+/// Whether it takes a position, and what it writes.
+type Positioned = (bool, Box<dyn FnOnce(Position, &mut Rows) + Send>);
 type Hook = Box<dyn FnOnce(Position) + Send>;
 
 /// Rows to write and to delete. A later row for the same key replaces an earlier one.
@@ -60,7 +61,13 @@ impl WriteSet {
     /// Every call takes one position of its own, in the order of the calls. `build` runs when the set is
     /// staged, under the lock that gives the order: it only puts bytes together.
     pub(crate) fn positioned(&mut self, build: impl FnOnce(Position, &mut Rows) + Send + 'static) {
-        self.positioned.push(Box::new(build));
+        self.positioned.push((true, Box::new(build)));
+    }
+
+    /// Writes rows that contain the position that the last call of [`WriteSet::positioned`] took, without
+    /// taking one.
+    pub(crate) fn at_last_position(&mut self, build: impl FnOnce(Position, &mut Rows) + Send + 'static) {
+        self.positioned.push((false, Box::new(build)));
     }
 
     /// Calls back when the set is written, in the order of the stream, with the last position of the set,

@@ -1,0 +1,146 @@
+//! Rooms in the store: their rows, and reading them.
+
+use imbl::OrdMap;
+use ruma::{OwnedRoomId, OwnedUserId, RoomId, RoomVersionId, UserId, events::room::member::MembershipState};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    live::{Authorities, Extremity, Head, Member, Room, RoomState},
+    state_tree::{Root, StateTree},
+};
+use crate::store::{KeyBuf, Position, Store, StoreError, Tree, WriteSet, key};
+
+/// The row that says where a room's next event goes.
+#[derive(Debug, Serialize, Deserialize)]
+struct HeadRow {
+    room_id: OwnedRoomId,
+    version: RoomVersionId,
+    extremities: Vec<Extremity>,
+    state: Root,
+}
+
+/// The row of a member of a room.
+#[derive(Debug, Serialize, Deserialize)]
+struct MemberRow {
+    membership: MembershipState,
+    number: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    displayname: Option<std::sync::Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    avatar_url: Option<std::sync::Arc<str>>,
+}
+
+fn id_key(room_id: &RoomId) -> KeyBuf {
+    key(["id", room_id.as_str()])
+}
+
+fn head_key(room: u64) -> KeyBuf {
+    key(["head"]).number(room)
+}
+
+/// The rows of a room's timeline.
+pub(super) fn timeline_key(room: u64) -> KeyBuf {
+    KeyBuf::default().number(room)
+}
+
+/// The value in a room's timeline: the event, and the state of the room from it on.
+pub(super) fn timeline_value(number: u64, state_after: Root) -> Vec<u8> {
+    [&number.to_be_bytes()[..], &state_after.0].concat()
+}
+
+/// Reads a row of a room's timeline.
+pub(super) fn read_timeline(key: &[u8], value: &[u8]) -> Result<(Position, u64, Root), StoreError> {
+    let read = || {
+        let (number, root) = value.split_first_chunk::<8>()?;
+        let root = root.first_chunk::<16>()?;
+        Some((Position::from_suffix(key)?, u64::from_be_bytes(*number), Root(*root)))
+    };
+    read().ok_or_else(|| StoreError::damaged("a row of a timeline"))
+}
+
+/// Writes that a room exists.
+pub(super) fn put_room(set: &mut WriteSet, room_id: &RoomId, number: u64) {
+    set.put(Tree::Room, id_key(room_id), number.to_be_bytes());
+}
+
+/// Writes where the room's next event goes.
+pub(super) fn put_head(set: &mut WriteSet, room: &Room, state: &RoomState) {
+    let row = HeadRow {
+        room_id: room.room_id.clone(),
+        version: room.version.clone(),
+        extremities: state.extremities.clone(),
+        state: state.state.root(),
+    };
+    let row = serde_json::to_vec(&row).expect("a head is made of texts and numbers");
+    set.put(Tree::Room, head_key(room.number), row);
+}
+
+/// Writes a member of a room.
+pub(super) fn put_member(set: &mut WriteSet, room: u64, user_id: &UserId, member: &Member) {
+    let row = MemberRow {
+        membership: member.membership.clone(),
+        number: member.number,
+        displayname: member.displayname.clone(),
+        avatar_url: member.avatar_url.clone(),
+    };
+    let row = serde_json::to_vec(&row).expect("a member is made of texts and numbers");
+    set.put(Tree::Member, key(["room"]).number(room).text(user_id.as_str()), row);
+}
+
+/// Whether there is a room with this ID.
+pub(super) fn exists(store: &Store, room_id: &RoomId) -> Result<bool, StoreError> {
+    store.contains(Tree::Room, id_key(room_id))
+}
+
+/// Reads a room.
+pub(super) fn load(store: &Store, room_id: &RoomId) -> Result<Option<Room>, StoreError> {
+    let Some(row) = store.get(Tree::Room, id_key(room_id))? else { return Ok(None) };
+    let number = Position::from_suffix(&row).ok_or_else(|| StoreError::damaged("a room's number"))?.0;
+    let (version, head) = load_head(store, number)?;
+    let rules = version.rules().ok_or_else(|| StoreError::damaged("a room's version"))?;
+    Ok(Some(Room::new(room_id.to_owned(), number, version, rules, head)))
+}
+
+/// Reads where a room's next event goes.
+pub(super) fn load_head(store: &Store, number: u64) -> Result<(RoomVersionId, Head), StoreError> {
+    // Before the rows: what is written later is not in them for sure.
+    let generation = store.generation();
+    let row = store
+        .get(Tree::Room, head_key(number))?
+        .ok_or_else(|| StoreError::damaged(format!("room {number} has no head")))?;
+    let head: HeadRow =
+        serde_json::from_slice(&row).map_err(|_| StoreError::damaged("the head of a room"))?;
+    let mut state = RoomState {
+        extremities: head.extremities,
+        state: StateTree::at(head.state),
+        members: OrdMap::new(),
+        joined: 0,
+        invited: 0,
+        position: last_position(store, number)?,
+    };
+    let prefix = key(["room"]).number(number);
+    let prefix = prefix.as_ref();
+    for row in store.scan_prefix(Tree::Member, prefix) {
+        let (key, value) = row?;
+        let (user_id, member) =
+            read_member(&key[prefix.len()..], &value).ok_or_else(|| StoreError::damaged("a member"))?;
+        state.set_member(user_id, member);
+    }
+    Ok((head.version, Head { generation, state, authorities: Authorities::default() }))
+}
+
+fn read_member(user_id: &[u8], value: &[u8]) -> Option<(OwnedUserId, Member)> {
+    let [user_id] = KeyBuf::read(user_id)?;
+    let MemberRow { membership, number, displayname, avatar_url } = serde_json::from_slice(value).ok()?;
+    Some((user_id.try_into().ok()?, Member { membership, number, displayname, avatar_url }))
+}
+
+fn last_position(store: &Store, room: u64) -> Result<Position, StoreError> {
+    match store.scan_prefix(Tree::Timeline, timeline_key(room)).next_back() {
+        None => Ok(Position::ZERO),
+        Some(row) => {
+            let (key, value) = row?;
+            Ok(read_timeline(&key, &value)?.0)
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Events as a client gets them, with what the server tells beside them.
+
+use ruma::events::room::member::MembershipState;
+use serde_json::value::RawValue;
+
+use super::{Rooms, Viewer, stored::StoredEvent};
+use crate::{
+    event::{ClientFormat, Unsigned, client_event},
+    store::StoreError,
+};
+
+impl Rooms {
+    /// An event as somebody sees it. `membership` is the viewer's when the event was sent, where it is told.
+    pub(crate) fn render(
+        &self,
+        event: &StoredEvent,
+        viewer: &Viewer<'_>,
+        membership: Option<MembershipState>,
+    ) -> Result<Box<RawValue>, StoreError> {
+        let mut unsigned = self.unsigned(event, viewer.format)?;
+        unsigned.membership = membership.map(|membership| membership.to_string());
+        unsigned.transaction_id = event
+            .meta
+            .sent_by
+            .as_ref()
+            .filter(|sent| {
+                event.pdu.sender == viewer.user_id && sent.device_id.as_deref() == viewer.device_id
+            })
+            .map(|sent| sent.txn_id.clone());
+        Ok(client_event(&event.pdu, &unsigned, viewer.format))
+    }
+
+    /// An event as an application service gets it, whose reader is nobody in particular.
+    pub(crate) fn render_for_service(
+        &self,
+        event: &StoredEvent,
+        format: ClientFormat,
+    ) -> Result<Box<RawValue>, StoreError> {
+        Ok(client_event(&event.pdu, &self.unsigned(event, format)?, format))
+    }
+
+    fn unsigned(&self, event: &StoredEvent, format: ClientFormat) -> Result<Unsigned, StoreError> {
+        let sent = i64::from(event.pdu.origin_server_ts.0);
+        let mut unsigned =
+            Unsigned { age: Some(i64::from(self.now().0).saturating_sub(sent)), ..Unsigned::default() };
+        if let Some(replaced) = event.meta.replaces {
+            let replaced = self.inner.events.expect(replaced)?;
+            unsigned.prev_content = Some(replaced.pdu.content.clone());
+            unsigned.prev_sender = Some(replaced.pdu.sender.to_string());
+            unsigned.replaces_state = Some(replaced.pdu.event_id.clone());
+        }
+        if let Some(redaction) = event.meta.redacted_by {
+            let redaction = self.inner.events.expect(redaction)?;
+            unsigned.redacted_because = Some(client_event(&redaction.pdu, &Unsigned::default(), format));
+        }
+        Ok(unsigned)
+    }
+}

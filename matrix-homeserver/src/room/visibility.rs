@@ -1,0 +1,211 @@
+//! Who sees which part of a room's history ([history visibility]).
+//!
+//! [history visibility]: https://spec.matrix.org/v1.19/client-server-api/#room-history-visibility
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use ruma::{
+    RoomId, UserId,
+    events::{
+        StateEventType,
+        room::{history_visibility::HistoryVisibility, member::MembershipState},
+    },
+};
+use serde::Deserialize;
+
+use super::{
+    RoomError, Rooms,
+    live::Room,
+    load,
+    state_tree::{Root, StateTree},
+    stored::StoredEvent,
+};
+use crate::store::{Position, StoreError, Tree};
+
+#[derive(Deserialize)]
+struct VisibilityContent {
+    history_visibility: HistoryVisibility,
+}
+
+#[derive(Deserialize)]
+struct MembershipContent {
+    membership: MembershipState,
+}
+
+/// What somebody may see of a room.
+#[derive(Debug, Clone)]
+pub(crate) struct Access {
+    pub(crate) room: Arc<Room>,
+    /// The room is seen as it was here.
+    pub(crate) upto: Position,
+    pub(crate) state: StateTree,
+    /// The viewer's membership now.
+    pub(crate) membership: Option<MembershipState>,
+}
+
+/// What somebody sees of a room's history, event by event. Remembers what it found.
+pub(crate) struct Visibility<'a> {
+    rooms: &'a Rooms,
+    viewer: &'a UserId,
+    /// Whether the viewer was ever joined.
+    was_joined: bool,
+    memory: HashMap<Root, (HistoryVisibility, Option<MembershipState>)>,
+}
+
+impl fmt::Debug for Visibility<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Visibility").field("viewer", &self.viewer).finish_non_exhaustive()
+    }
+}
+
+impl Rooms {
+    /// What a user may see of a room: all of it who is in it, what was there who has left, and all of it
+    /// anybody where the room says so.
+    ///
+    /// # Errors
+    /// If the user may see nothing, or there is no such room.
+    pub(crate) fn access(&self, room_id: &RoomId, user_id: &UserId) -> Result<Access, RoomError> {
+        let room = self.get(room_id)?.ok_or_else(RoomError::not_in_room)?;
+        let view = room.view();
+        let membership = view.members.get(user_id).map(|member| member.membership.clone());
+        let now = Access { room, upto: view.position, state: view.state.clone(), membership };
+        if now.membership == Some(MembershipState::Join)
+            || self.history_visibility(&view.state)? == HistoryVisibility::WorldReadable
+        {
+            return Ok(now);
+        }
+        match self.inner.users.get(user_id, room_id)? {
+            Some(left)
+                if !left.forgotten
+                    && matches!(left.membership, MembershipState::Leave | MembershipState::Ban) =>
+            {
+                let state = self.state_at_position(&now.room, left.position)?;
+                Ok(Access { upto: left.position, state, ..now })
+            }
+            _ => Err(RoomError::not_in_room()),
+        }
+    }
+
+    /// The state of a room after the last event at or before a position.
+    pub(crate) fn state_at_position(&self, room: &Room, position: Position) -> Result<StateTree, StoreError> {
+        let view = room.view();
+        if position >= view.position {
+            return Ok(view.state.clone());
+        }
+        let (complete_after, recent) = room.recent();
+        if position > complete_after
+            && let Some(entry) = recent.iter().rev().find(|entry| entry.position <= position)
+        {
+            return Ok(StateTree::at(entry.state_after));
+        }
+        let prefix = load::timeline_key(room.number);
+        let range = prefix.clone()..=prefix.position(position);
+        match self.inner.store.range(Tree::Timeline, range).next_back() {
+            None => Ok(StateTree::default()),
+            Some(row) => {
+                let (key, value) = row?;
+                Ok(StateTree::at(load::read_timeline(&key, &value)?.2))
+            }
+        }
+    }
+
+    /// Who sees the history, by a state. Members do where nothing is said.
+    pub(crate) fn history_visibility(&self, state: &StateTree) -> Result<HistoryVisibility, StoreError> {
+        let event = self.state_event_in(state, &StateEventType::RoomHistoryVisibility, "")?;
+        Ok(event.and_then(|event| visibility_of(&event)).unwrap_or(HistoryVisibility::Shared))
+    }
+
+    /// A user's membership, by a state.
+    pub(crate) fn membership_in(
+        &self,
+        state: &StateTree,
+        user_id: &UserId,
+    ) -> Result<Option<MembershipState>, StoreError> {
+        let event = self.state_event_in(state, &StateEventType::RoomMember, user_id.as_str())?;
+        Ok(event.and_then(|event| membership_of(&event)))
+    }
+
+    /// What a user sees of a room's history.
+    pub(crate) fn visibility<'a>(
+        &'a self,
+        access: &Access,
+        viewer: &'a UserId,
+    ) -> Result<Visibility<'a>, StoreError> {
+        let was_joined = match access.membership {
+            None => false,
+            Some(MembershipState::Join) => true,
+            Some(_) => self.was_joined(access, viewer)?,
+        };
+        Ok(Visibility { rooms: self, viewer, was_joined, memory: HashMap::new() })
+    }
+
+    /// Whether the member events of a user, one replacing the other, have a joined one among them.
+    fn was_joined(&self, access: &Access, user_id: &UserId) -> Result<bool, StoreError> {
+        let mut next = access.room.view().members.get(user_id).map(|member| member.number);
+        while let Some(number) = next {
+            let event = self.inner.events.expect(number)?;
+            if membership_of(&event) == Some(MembershipState::Join) {
+                return Ok(true);
+            }
+            next = event.meta.replaces;
+        }
+        Ok(false)
+    }
+}
+
+impl Visibility<'_> {
+    /// Whether the viewer sees an event.
+    pub(crate) fn sees(&mut self, event: &StoredEvent) -> Result<bool, StoreError> {
+        let (before, member_before) = self.at(event)?;
+        // The event that changes who sees is seen by whoever sees before or after it.
+        let after = visibility_of(event).filter(|_| event.pdu.is_state("m.room.history_visibility", ""));
+        let member_after =
+            membership_of(event).filter(|_| event.pdu.is_state("m.room.member", self.viewer.as_str()));
+        let memberships = [member_before, member_after];
+        let was =
+            |wanted: &MembershipState| memberships.iter().flatten().any(|membership| membership == wanted);
+        let (joined, invited) = (was(&MembershipState::Join), was(&MembershipState::Invite));
+        Ok([Some(before), after].into_iter().flatten().any(|visibility| match visibility {
+            HistoryVisibility::WorldReadable => true,
+            HistoryVisibility::Shared => joined || self.was_joined,
+            HistoryVisibility::Invited => joined || invited,
+            _ => joined,
+        }))
+    }
+
+    /// The viewer's membership when an event was sent.
+    pub(crate) fn membership_at(
+        &mut self,
+        event: &StoredEvent,
+    ) -> Result<Option<MembershipState>, StoreError> {
+        if event.pdu.is_state("m.room.member", self.viewer.as_str()) {
+            return Ok(membership_of(event));
+        }
+        Ok(self.at(event)?.1)
+    }
+
+    fn at(
+        &mut self,
+        event: &StoredEvent,
+    ) -> Result<(HistoryVisibility, Option<MembershipState>), StoreError> {
+        let root = event.meta.state_before;
+        if let Some(known) = self.memory.get(&root) {
+            return Ok(known.clone());
+        }
+        let state = StateTree::at(root);
+        let found = (self.rooms.history_visibility(&state)?, self.rooms.membership_in(&state, self.viewer)?);
+        self.memory.insert(root, found.clone());
+        Ok(found)
+    }
+}
+
+fn visibility_of(event: &StoredEvent) -> Option<HistoryVisibility> {
+    serde_json::from_str::<VisibilityContent>(event.pdu.content.get())
+        .ok()
+        .map(|content| content.history_visibility)
+}
+
+/// The membership that a member event gives.
+pub(crate) fn membership_of(event: &StoredEvent) -> Option<MembershipState> {
+    serde_json::from_str::<MembershipContent>(event.pdu.content.get()).ok().map(|content| content.membership)
+}

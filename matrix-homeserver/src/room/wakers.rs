@@ -1,0 +1,103 @@
+//! Who waits for something to happen.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use parking_lot::RwLock;
+use ruma::{OwnedUserId, UserId};
+use tokio::sync::Notify;
+
+use super::live::RoomState;
+
+/// The users with a request that waits, and how to wake it.
+///
+/// A waiting request costs one entry, however many rooms its user is in. Whoever waits registers first, looks
+/// second and waits last, so nothing that happens in between is missed.
+#[derive(Default)]
+pub(crate) struct Wakers {
+    waiting: RwLock<HashMap<OwnedUserId, (usize, Arc<Notify>)>>,
+}
+
+/// A registration, until it is dropped.
+pub(crate) struct Waiting<'a> {
+    wakers: &'a Wakers,
+    user_id: OwnedUserId,
+    notify: Arc<Notify>,
+}
+
+impl Wakers {
+    /// Registers a user.
+    pub(crate) fn register(&self, user_id: &UserId) -> Waiting<'_> {
+        let mut waiting = self.waiting.write();
+        let (count, notify) = waiting.entry(user_id.to_owned()).or_default();
+        *count += 1;
+        Waiting { wakers: self, user_id: user_id.to_owned(), notify: notify.clone() }
+    }
+
+    /// Wakes a user.
+    pub(crate) fn wake(&self, user_id: &UserId) {
+        if let Some((_, notify)) = self.waiting.read().get(user_id) {
+            notify.notify_waiters();
+        }
+    }
+
+    /// Wakes everybody in a room, by whichever is shorter: the list of its members or of those who wait.
+    pub(crate) fn wake_room(&self, room: &RoomState) {
+        let waiting = self.waiting.read();
+        if waiting.len() < room.members.len() {
+            for (user_id, (_, notify)) in &*waiting {
+                if room.members.contains_key(user_id) {
+                    notify.notify_waiters();
+                }
+            }
+        } else {
+            for user_id in room.members.keys() {
+                if let Some((_, notify)) = waiting.get(user_id) {
+                    notify.notify_waiters();
+                }
+            }
+        }
+    }
+
+    /// Wakes everybody, when the server stops.
+    pub(crate) fn wake_all(&self) {
+        for (_, notify) in self.waiting.read().values() {
+            notify.notify_waiters();
+        }
+    }
+
+    /// How many users wait.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.read().len()
+    }
+}
+
+impl Waiting<'_> {
+    /// A future that resolves when the user is woken after this call, even if before the first poll.
+    pub(crate) fn notified(&self) -> tokio::sync::futures::Notified<'_> {
+        self.notify.notified()
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.wakers.waiting.write();
+        if let Some((count, _)) = waiting.get_mut(&self.user_id) {
+            *count -= 1;
+            if *count == 0 {
+                waiting.remove(&self.user_id);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Wakers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wakers").field("waiting", &self.len()).finish()
+    }
+}
+
+impl fmt::Debug for Waiting<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiting").field("user_id", &self.user_id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,82 @@
+//! What `/sync` tells beside rooms.
+
+use std::collections::BTreeMap;
+
+use ruma::{DeviceId, OwnedUserId, RoomId, UserId};
+use serde_json::value::RawValue;
+
+use crate::store::Position;
+
+/// What changed in `(since, upto]`; everything up to `upto` where `since` is absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub(crate) since: Option<Position>,
+    pub(crate) upto: Position,
+}
+
+impl Window {
+    /// Whether something that happened at a position is to be told.
+    pub(crate) fn contains(self, position: Position) -> bool {
+        position <= self.upto && self.since.is_none_or(|since| position > since)
+    }
+}
+
+/// Whose encryption keys have changed, or matter no more.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct DeviceLists {
+    pub(crate) changed: Vec<OwnedUserId>,
+    pub(crate) left: Vec<OwnedUserId>,
+}
+
+/// What is left of a device's keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct KeyCounts {
+    pub(crate) one_time: BTreeMap<String, u64>,
+    pub(crate) unused_fallback: Vec<String>,
+}
+
+/// How much of a room is unread.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Unread {
+    pub(crate) notifications: u64,
+    pub(crate) highlights: u64,
+    /// Thread root → notifications, highlights, where the client asked for threads apart.
+    pub(crate) threads: BTreeMap<String, (u64, u64)>,
+}
+
+/// What `/sync` tells beside rooms.
+///
+/// Every method is called for one response, from the task of the request; it must answer from memory or from
+/// few rows. Events are whole, in the form in which the client gets them.
+pub(crate) trait SyncExtras: Send + Sync + 'static {
+    /// Global account data that changed.
+    fn account_data(&self, user_id: &UserId, window: Window) -> Vec<Box<RawValue>>;
+
+    /// Account data of a room that changed, tags and the fully-read marker among them.
+    fn room_account_data(&self, user_id: &UserId, room_id: &RoomId, window: Window) -> Vec<Box<RawValue>>;
+
+    /// The content of `m.receipt` with the receipts that changed and that the viewer may see.
+    fn receipts(&self, room_id: &RoomId, viewer: &UserId, window: Window) -> Option<Box<RawValue>>;
+
+    /// Who is typing, when that changed.
+    fn typing(&self, room_id: &RoomId, window: Window) -> Option<Vec<OwnedUserId>>;
+
+    /// `m.presence` events of the users whose presence changed and whom the viewer may see.
+    fn presence(&self, viewer: &UserId, window: Window) -> Vec<Box<RawValue>>;
+
+    /// Messages for the device. What is at or before `since` was received and can be deleted.
+    fn to_device(&self, user_id: &UserId, device_id: Option<&DeviceId>, window: Window)
+    -> Vec<Box<RawValue>>;
+
+    /// Users whose keys changed, among those who share an encrypted room with the user.
+    fn device_lists(&self, user_id: &UserId, window: Window) -> DeviceLists;
+
+    /// What is left of the device's keys.
+    fn key_counts(&self, user_id: &UserId, device_id: Option<&DeviceId>) -> KeyCounts;
+
+    /// How much of the room is unread.
+    fn unread(&self, user_id: &UserId, room_id: &RoomId) -> Unread;
+
+    /// Whose events and invitations the user does not want to see.
+    fn ignored_users(&self, user_id: &UserId) -> Vec<OwnedUserId>;
+}
