@@ -2,12 +2,23 @@
 
 pub mod network_id;
 pub mod registration;
+pub mod transaction;
 
 #[cfg(feature = "framework")]
 pub mod bridge;
 #[cfg(feature = "framework")]
+pub mod client;
+#[cfg(feature = "framework")]
+mod metrics;
+#[cfg(feature = "framework")]
 mod store;
 
 pub use registration::{Namespace, NamespaceKind, NamespaceSet, Namespaces, Ownership, Registration, Secret};
+pub use transaction::Transaction;
+
+#[cfg(feature = "framework")]
+pub use client::{Client, ClientError, Identity};
+#[cfg(feature = "framework")]
+pub use metrics::Metrics;
 #[cfg(feature = "framework")]
 pub use store::{Store, StoreError};
