@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use self::conversation::Conversation;
 use self::ledger::Ledger;
+pub(crate) use self::ledger::timeline;
 use crate::scene::{Scene, ours};
 
 /// How often something is killed.
@@ -20,7 +21,7 @@ const KILLS: usize = 20;
 const EACH: usize = 1_000;
 
 /// What is random in a run, reproducible by `TESTS_SEED`.
-fn randomness() -> StdRng {
+pub(crate) fn randomness() -> StdRng {
     let seed = std::env::var("TESTS_SEED")
         .ok()
         .and_then(|seed| seed.parse().ok())

@@ -7,6 +7,7 @@ mod bad_input;
 mod crash;
 mod documents;
 mod draft;
+mod durability;
 mod harness;
 mod scene;
 mod talk;

@@ -197,7 +197,7 @@ fn lives(lines: &[Line], crew: usize) -> Vec<Life> {
 }
 
 /// The whole history of a room, oldest first.
-async fn timeline(user: &TestUser, room: &str) -> Vec<Value> {
+pub(crate) async fn timeline(user: &TestUser, room: &str) -> Vec<Value> {
     let (mut events, mut from) = (Vec::new(), String::new());
     loop {
         let path = format!("/_matrix/client/v3/rooms/{}/messages?dir=f&limit=500{from}", encode(room));
