@@ -160,7 +160,10 @@ impl state_res::Event for Pdu {
     }
 
     fn room_id(&self) -> Option<&RoomId> {
-        Some(&self.room_id)
+        // A create event whose ID makes the room's does not contain it.
+        let implied = self.event_type == TimelineEventType::RoomCreate
+            && self.room_id.strip_sigil() == self.event_id.localpart();
+        (!implied).then_some(&self.room_id)
     }
 
     fn sender(&self) -> &UserId {
