@@ -21,7 +21,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use ruma::api::{
-    IncomingResponseExt as _, OutgoingRequest, OutgoingRequestExt as _, SupportedVersions,
+    IncomingResponseExt as _, Metadata, OutgoingRequest, OutgoingRequestExt as _, SupportedVersions,
     auth_scheme::{AuthScheme, SendAccessToken},
 };
 use tokio::{
@@ -206,6 +206,24 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("homeserver", &self.inner.homeserver).finish_non_exhaustive()
     }
+}
+
+/// Any request of ruma's client API.
+///
+/// There is nothing to implement: all requests that authenticate by a token, or not at all, are such.
+pub trait ClientRequest: OutgoingRequest
+    + Metadata<Authentication: for<'a> AuthScheme<Input<'a> = SendAccessToken<'a>>, PathBuilder: SupportedPath>
+    + Send
+{
+}
+
+impl<R> ClientRequest for R where
+    R: OutgoingRequest
+        + Metadata<
+            Authentication: for<'a> AuthScheme<Input<'a> = SendAccessToken<'a>>,
+            PathBuilder: SupportedPath,
+        > + Send
+{
 }
 
 /// A successful answer.

@@ -9,6 +9,8 @@ pub mod bridge;
 #[cfg(feature = "framework")]
 pub mod client;
 #[cfg(feature = "framework")]
+pub mod intent;
+#[cfg(feature = "framework")]
 mod metrics;
 #[cfg(feature = "framework")]
 mod store;
@@ -18,6 +20,8 @@ pub use transaction::Transaction;
 
 #[cfg(feature = "framework")]
 pub use client::{Client, ClientError, Identity};
+#[cfg(feature = "framework")]
+pub use intent::{Intent, Intents};
 #[cfg(feature = "framework")]
 pub use metrics::Metrics;
 #[cfg(feature = "framework")]

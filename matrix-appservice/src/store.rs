@@ -42,6 +42,10 @@ pub struct Store {
 pub(crate) enum Tree {
     /// The layout of the rows.
     Meta = 0,
+    /// What was ensured of users of the application service.
+    Identities = 16,
+    /// The rooms that users of the application service are in.
+    Joined = 17,
     /// Portals by key.
     Portals = 32,
     /// Portal keys by room.

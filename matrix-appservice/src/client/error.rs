@@ -108,7 +108,7 @@ impl ClientError {
         }
     }
 
-    pub(super) fn invalid(text: &'static str) -> Self {
+    pub(crate) fn invalid(text: &'static str) -> Self {
         Self::Invalid(text)
     }
 

@@ -60,8 +60,7 @@ fn no_json_and_json_of_another_shape_are_told_apart() {
         );
     }
     assert!(matches!(Transaction::from_slice(b"\xff\xfe"), Err(TransactionError::Json(_))));
-    for body in ["[]", " [[], []]", "null", "5", r#"{"events": {}}"#, r#"{"device_lists": []}"#, r#""text""#]
-    {
+    for body in ["[]", " [[], []]", "null", "5", r#"{"events": {}}"#, r#""text""#] {
         let result = Transaction::from_slice(body.as_bytes());
         assert!(matches!(result, Err(TransactionError::Shape(_))), "{body:?}: {result:?}");
     }
