@@ -10,14 +10,26 @@ use axum::{Router, routing::MethodRouter};
 use crate::homeserver::Services;
 
 mod account;
+mod account_data;
+mod appservices;
 pub(crate) mod auth;
+mod create_room;
 mod devices;
+mod directory;
 mod draft_registration;
+mod ephemeral;
 pub(crate) mod error;
 pub(crate) mod extract;
+mod filter;
 pub(crate) mod layer;
 mod login;
+mod membership;
+mod presence;
+mod profile;
+mod read;
 pub(crate) mod register;
+mod room_list;
+mod send;
 mod uia;
 mod versions;
 
@@ -48,6 +60,8 @@ enum Family {
     Absolute,
     /// As it stands, and only where the drafts are served.
     Draft,
+    /// As `V3`, and only where the drafts are served.
+    DraftOfV3,
 }
 
 impl Routes {
@@ -70,6 +84,11 @@ impl Routes {
         self.add(path, Family::Absolute, methods)
     }
 
+    /// A route where the drafts are served, under the prefixes of [`Routes::v3`], that today's specification lacks.
+    pub(crate) fn v3_draft(self, path: &str, methods: MethodRouter<AppState>) -> Self {
+        self.add(path, Family::DraftOfV3, methods)
+    }
+
     /// A route with its whole path that only the drafts know.
     pub(crate) fn draft(self, path: &str, methods: MethodRouter<AppState>) -> Self {
         self.add(path, Family::Draft, methods)
@@ -84,10 +103,12 @@ impl Routes {
     fn prefixes(family: Family, drafts: bool) -> &'static [&'static str] {
         match (family, drafts) {
             (Family::V3, false) => &["/_matrix/client/v3", "/_matrix/client/r0"],
-            (Family::V3, true) => &["/_matrix/client/v3", "/_matrix/client/r0", "/_matrix/client/api/v1", ""],
+            (Family::V3 | Family::DraftOfV3, true) => {
+                &["/_matrix/client/v3", "/_matrix/client/r0", "/_matrix/client/api/v1", ""]
+            }
             (Family::V1, _) => &["/_matrix/client/v1"],
             (Family::Absolute, _) | (Family::Draft, true) => &[""],
-            (Family::Draft, false) => &[],
+            (Family::Draft | Family::DraftOfV3, false) => &[],
         }
     }
 
@@ -110,6 +131,18 @@ fn sections() -> Vec<Routes> {
         register::routes(),
         account::routes(),
         devices::routes(),
+        filter::routes(),
+        create_room::routes(),
+        directory::routes(),
+        membership::routes(),
+        room_list::routes(),
+        read::routes(),
+        send::routes(),
+        profile::routes(),
+        ephemeral::routes(),
+        presence::routes(),
+        account_data::routes(),
+        appservices::routes(),
         draft_registration::routes(),
     ]
 }

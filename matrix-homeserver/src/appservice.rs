@@ -18,6 +18,7 @@ use crate::user::TokenHash;
 
 mod interest;
 mod link;
+mod observer;
 mod ping;
 mod query;
 mod queue;
@@ -26,11 +27,13 @@ mod thirdparty;
 
 use self::{interest::Interest, sender::Outgoing};
 pub(crate) use self::{
+    interest::RoomFacts,
     link::{Link, LinkError},
+    observer::{AppserviceObserver, NamedRoom},
     ping::PingError,
     query::{Queries, QueryFailed},
     queue::Queues,
-    sender::EventSource,
+    thirdparty::Lookup,
 };
 
 /// Why an application service cannot be served.

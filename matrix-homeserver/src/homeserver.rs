@@ -3,19 +3,22 @@
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use matrix_appservice::{Registration, Secret};
-use ruma::{OwnedServerName, RoomVersionId, ServerName, UserId};
+use ruma::{MilliSecondsSinceUnixEpoch, OwnedServerName, RoomVersionId, ServerName, UserId};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     api::{self, ApiError, ApiResult, Requester, register::Nonces},
-    appservice::{Appservices, Queries, Queues},
+    appservice::{AppserviceObserver, Appservices, Queries, Queues},
     directory::Directory,
-    store::{Store, StoreError},
+    event::ServerKey,
+    room::{Rooms, RoomsConfig},
+    store::{Store, StoreError, Tree, WriteSet, key},
     testing::TestUser,
     user::{Hasher, NewAccount, NewSession, UserError, Users},
 };
 
+mod actions;
 mod builder;
 mod limits;
 mod metrics;
@@ -73,14 +76,17 @@ impl Config {
 #[derive(Debug)]
 pub(crate) struct Services {
     pub(crate) config: Config,
-    pub(crate) users: Users,
+    pub(crate) users: Arc<Users>,
+    pub(crate) rooms: Rooms,
     pub(crate) appservices: Arc<Appservices>,
-    pub(crate) directory: Directory,
+    pub(crate) directory: Arc<Directory>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
     pub(crate) nonces: Nonces,
     base_url: String,
     shutdown: CancellationToken,
+    /// Every task of the server.
+    tracker: TaskTracker,
 }
 
 impl Services {
@@ -89,17 +95,35 @@ impl Services {
         let queries = Queries::new(config.appservice_query_timeout);
         let queues = Queues::new(store.clone());
         let appservices = Arc::new(Appservices::new(&config.server_name, queues, queries));
+        let directory = Arc::new(Directory::open(store.clone())?);
+        let observer = AppserviceObserver { appservices: appservices.clone(), directory: directory.clone() };
+        let rooms_config = RoomsConfig {
+            key: server_key(&store, &config.server_name)?,
+            default_version: config.default_room_version.clone(),
+            clock: Arc::new(MilliSecondsSinceUnixEpoch::now),
+        };
+        let rooms = Rooms::new(store.clone(), rooms_config, Arc::new(observer))?;
+        let users = Arc::new(Users::new(store, config.server_name.clone(), hasher));
+        wake_for_typing(&users, &rooms);
         Ok(Self {
-            users: Users::new(store.clone(), config.server_name.clone(), hasher),
-            directory: Directory::open(store)?,
+            users,
+            rooms,
+            directory,
             limits: Limits::new(config.rate_limits),
             metrics: Metrics::default(),
             nonces: Nonces::default(),
             shutdown: CancellationToken::new(),
+            tracker: TaskTracker::new(),
             appservices,
             base_url,
             config,
         })
+    }
+
+    /// Ends every task of the server; long polls answer at once.
+    fn stop(&self) {
+        self.shutdown.cancel();
+        self.rooms.wakers().wake_all();
     }
 
     pub(crate) fn is_local(&self, user_id: &UserId) -> bool {
@@ -146,15 +170,48 @@ impl Services {
             Err(UserError::Store(error)) => return Err(error.into()),
             Err(UserError::Localpart(_)) => return Err(StartError::Sender),
         }
+        self.appservices.start_sender(
+            appservice,
+            self.rooms.clone(),
+            self.config.appservice_backoff,
+            self.shutdown.clone(),
+            &self.tracker,
+        );
         Ok(())
     }
+}
+
+/// The key by which the server signs: the one from its store, or a new one that is kept there.
+fn server_key(store: &Store, server_name: &ServerName) -> Result<ServerKey, StoreError> {
+    let row = key(["signing_key"]);
+    let der = match store.get(Tree::Meta, &row)? {
+        Some(der) => der.to_vec(),
+        None => {
+            let der = ServerKey::generate();
+            let mut writes = WriteSet::new();
+            writes.put(Tree::Meta, row, der.clone());
+            drop(store.stage(writes));
+            der
+        }
+    };
+    ServerKey::from_der(server_name.to_owned(), &der, "a_1")
+        .map_err(|_| StoreError::damaged("the signing key"))
+}
+
+/// Who waits for news of a room is woken when somebody starts or stops typing there.
+fn wake_for_typing(users: &Users, rooms: &Rooms) {
+    let rooms = rooms.clone();
+    users.typing.listen(move |room_id| {
+        if let Ok(Some(room)) = rooms.get(room_id) {
+            rooms.wakers().wake_room(&room.view());
+        }
+    });
 }
 
 /// A running homeserver. Dropping it stops it; [`shutdown`](Self::shutdown) also waits until it has stopped.
 pub struct Homeserver {
     services: Arc<Services>,
     url: String,
-    tracker: TaskTracker,
 }
 
 impl fmt::Debug for Homeserver {
@@ -187,12 +244,10 @@ impl Homeserver {
     }
 
     fn serve(services: Arc<Services>, listener: TcpListener, url: String) -> Self {
-        let tracker = TaskTracker::new();
         let router = api::router(services.clone());
-        let connections = serve::serve(listener, router, services.shutdown.clone(), tracker.clone());
-        tracker.spawn(connections);
-        tracker.close();
-        Self { services, url, tracker }
+        let tracker = services.tracker.clone();
+        tracker.spawn(serve::serve(listener, router, services.shutdown.clone(), tracker.clone()));
+        Self { services, url }
     }
 
     /// Where the server is reached, without a slash at the end.
@@ -236,14 +291,15 @@ impl Homeserver {
 
     /// Stops accepting requests, lets those in flight finish for a moment, and returns when everything has ended.
     pub async fn shutdown(self) {
-        self.services.shutdown.cancel();
-        self.tracker.wait().await;
+        self.services.stop();
+        self.services.tracker.close();
+        self.services.tracker.wait().await;
     }
 }
 
 impl Drop for Homeserver {
     fn drop(&mut self) {
-        self.services.shutdown.cancel();
+        self.services.stop();
     }
 }
 

@@ -10,6 +10,7 @@ use crate::store::{KeyBuf, Store, StoreError, Tree, WriteSet, key};
 
 mod account_data;
 mod device;
+mod extras;
 mod filter;
 mod localpart;
 mod password;
@@ -22,11 +23,12 @@ mod typing;
 pub(crate) use self::{
     account_data::Scope,
     device::{Device, Login, NewSession, random_text},
+    extras::Extras,
     localpart::{LocalpartError, Naming},
     password::Hasher,
     presence::{Presence, PresenceState},
-    profile::Profile,
-    receipt::{Receipt, Receipts},
+    profile::{MAX_FIELD_NAME, Profile, ProfileError},
+    receipt::{Receipt, Receipts, content as receipt_content},
     session::{Session, Sessions, TokenHash},
     typing::Typing,
 };

@@ -72,6 +72,7 @@ async fn deactivate_account(
     OptionalJson(body): OptionalJson<Deactivation>,
 ) -> ApiResult<Reply<Value>> {
     uia::password(&app, &requester, body.auth).await?;
+    app.leave_all_rooms(&requester.user_id).await?;
     app.users.deactivate(&requester.user_id).await?;
     Ok(Reply(json!({"id_server_unbind_result": "success"})))
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     appservice::QueryFailed,
+    room::RoomError,
     store::StoreError,
     user::{LocalpartError, UserError},
 };
@@ -56,6 +57,7 @@ kinds! {
     unknown = BAD_REQUEST "M_UNKNOWN";
     bad_state = FORBIDDEN "M_BAD_STATE";
     bad_alias = BAD_REQUEST "M_BAD_ALIAS";
+    invalid_room_state = BAD_REQUEST "M_INVALID_ROOM_STATE";
     unsupported_room_version = BAD_REQUEST "M_UNSUPPORTED_ROOM_VERSION";
     weak_password = BAD_REQUEST "M_WEAK_PASSWORD";
     user_deactivated = FORBIDDEN "M_USER_DEACTIVATED";
@@ -138,6 +140,23 @@ impl ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         Self::internal(&error)
+    }
+}
+
+impl From<RoomError> for ApiError {
+    fn from(error: RoomError) -> Self {
+        let text = || error.to_string();
+        match &error {
+            RoomError::Forbidden(_) => Self::forbidden(text()),
+            RoomError::NotFound(_) => Self::not_found(text()),
+            RoomError::TooLarge(_) => Self::too_large(text()),
+            RoomError::BadJson(_) => Self::bad_json(text()),
+            RoomError::InvalidParam(_) => Self::invalid_param(text()),
+            RoomError::UnsupportedVersion(_) => Self::unsupported_room_version(text()),
+            RoomError::BadState(_) => Self::bad_state(text()),
+            RoomError::InvalidRoomState(_) => Self::invalid_room_state(text()),
+            RoomError::Store(_) | RoomError::Internal(_) => Self::internal(&error),
+        }
     }
 }
 

@@ -61,7 +61,7 @@ impl Appservice {
     }
 
     /// Whether the application service is to be told what happens in a room besides its events.
-    pub(super) fn is_interested_in_room(&self, room_id: &RoomId, room: &dyn RoomFacts) -> bool {
+    pub(crate) fn is_interested_in_room(&self, room_id: &RoomId, room: &dyn RoomFacts) -> bool {
         let mut rooms = self.interest.rooms.lock();
         let known = rooms.entry(room_id.to_owned()).or_insert_with(|| self.look_at(room_id, room));
         known.by_name || !known.members.is_empty()

@@ -1,7 +1,6 @@
 //! What waits for an application service, durably: events in the order of the stream, and the transaction that is on
 //! its way.
 
-use ruma::{EventId, OwnedEventId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -38,9 +37,11 @@ impl Queues {
     }
 
     /// Puts an event in line, in the batch that stores it.
-    pub(super) fn stage(writes: &mut WriteSet, appservice: &str, event_id: &EventId) {
-        let (row, event_id) = (row_key(appservice), event_id.as_str().to_owned());
-        writes.positioned(move |position, rows| rows.put(Tree::Appservice, row.position(position), event_id));
+    pub(super) fn stage(writes: &mut WriteSet, appservice: &str, event: u64) {
+        let row = row_key(appservice);
+        writes.at_last_position(move |position, rows| {
+            rows.put(Tree::Appservice, row.position(position), event.to_be_bytes());
+        });
     }
 
     /// The transaction that was on its way when the server stopped, if there was one.
@@ -79,15 +80,13 @@ impl Queues {
         Ok(Some(frozen))
     }
 
-    /// The events of a transaction, in order.
-    pub(super) fn events(&self, appservice: &str, frozen: &Frozen) -> Result<Vec<OwnedEventId>, StoreError> {
+    /// The numbers of the events of a transaction, in order.
+    pub(super) fn events(&self, appservice: &str, frozen: &Frozen) -> Result<Vec<u64>, StoreError> {
         let mut events = Vec::with_capacity(frozen.positions.len());
         for position in &frozen.positions {
-            let Some(row) = self.store.get(Tree::Appservice, row_key(appservice).number(*position))? else {
-                continue;
-            };
-            let event_id = EventId::parse(row.as_str()?).map_err(|_| StoreError::damaged("a queue"))?;
-            events.push(event_id);
+            let row = self.store.get(Tree::Appservice, row_key(appservice).number(*position))?;
+            let number = row.and_then(|row| Position::from_suffix(&row));
+            events.push(number.ok_or_else(|| StoreError::damaged("a queue"))?.0);
         }
         Ok(events)
     }

@@ -7,7 +7,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Weak,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -16,11 +16,11 @@ use std::{
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use parking_lot::Mutex;
-use ruma::{OwnedEventId, RoomId};
+use ruma::{MilliSecondsSinceUnixEpoch, RoomId, UInt};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Appservice, Appservices,
@@ -28,7 +28,11 @@ use super::{
     link::{Call, Link},
     queue::{Frozen, Queues},
 };
-use crate::store::{StoreError, WriteSet};
+use crate::{
+    event::ClientFormat,
+    room::Rooms,
+    store::{StoreError, WriteSet},
+};
 
 /// How long an application service may take for one transaction.
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -36,12 +40,6 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 const MAX_PAUSE: Duration = Duration::from_secs(512);
 /// The most ephemeral data that waits; the oldest is given up first, for it is stale.
 const MAX_EPHEMERAL: usize = 1000;
-
-/// Where the sender finds events in the form in which application services get them.
-pub(crate) trait EventSource: Send + Sync + 'static {
-    /// The event in the client format, with `age` as of `now` and the drafts' `user_id`. `None` if it is gone.
-    fn event(&self, event_id: &OwnedEventId, now: u64) -> Result<Option<Box<RawValue>>, StoreError>;
-}
 
 /// What waits in memory for one application service, and the bell that wakes its task.
 #[derive(Debug, Default)]
@@ -70,19 +68,18 @@ impl Outgoing {
 
 impl Appservices {
     /// Puts an event that is about to be stored in line for everybody who is interested.
-    pub(crate) fn stage(
-        self: &Arc<Self>,
+    pub(super) fn stage(
+        &self,
         event: EventFacts<'_>,
-        event_id: &ruma::EventId,
+        number: u64,
         room: &dyn RoomFacts,
         writes: &mut WriteSet,
     ) {
-        let registered = self.registered.read();
-        for appservice in &registered.all {
+        for appservice in &self.registered.read().all {
             if appservice.link.is_none() || !appservice.is_interested(event, room) {
                 continue;
             }
-            Queues::stage(writes, appservice.id(), event_id);
+            Queues::stage(writes, appservice.id(), number);
             let appservice = appservice.clone();
             writes.on_visible(move |_| appservice.outgoing.bell.notify_one());
         }
@@ -129,25 +126,28 @@ impl Appservices {
 
     /// Starts the task of one application service. It ends with `shutdown`, or when the application service is removed.
     pub(crate) fn start_sender(
-        self: &Arc<Self>,
+        &self,
         appservice: Arc<Appservice>,
-        events: Weak<dyn EventSource>,
+        rooms: Rooms,
         first_pause: Duration,
         shutdown: CancellationToken,
-    ) -> Option<tokio::task::JoinHandle<()>> {
-        appservice.link.as_ref()?;
+        tracker: &TaskTracker,
+    ) {
+        if appservice.link.is_none() {
+            return;
+        }
         let sender =
-            Sender { queues: self.queues.clone(), appservice, events, first_pause, pause: first_pause };
-        Some(tokio::spawn(async move {
+            Sender { queues: self.queues.clone(), appservice, rooms, first_pause, pause: first_pause };
+        tracker.spawn(async move {
             shutdown.run_until_cancelled(sender.run()).await;
-        }))
+        });
     }
 }
 
 struct Sender {
     queues: Queues,
     appservice: Arc<Appservice>,
-    events: Weak<dyn EventSource>,
+    rooms: Rooms,
     first_pause: Duration,
     pause: Duration,
 }
@@ -191,7 +191,7 @@ impl Sender {
                 }
             }
         };
-        let Some(body) = self.render(&frozen)? else { return Ok(false) };
+        let body = self.render(&frozen)?;
         let path = format!("/_matrix/app/v1/transactions/{}", frozen.txn_id);
         let legacy = format!("/transactions/{}", frozen.txn_id);
         let call = Call {
@@ -213,17 +213,19 @@ impl Sender {
         Ok(true)
     }
 
-    /// The bytes to send. `None` when the server is stopping.
-    fn render(&self, frozen: &Frozen) -> Result<Option<Bytes>, StoreError> {
-        let Some(source) = self.events.upgrade() else { return Ok(None) };
+    /// The bytes to send; the same ones for the same transaction.
+    fn render(&self, frozen: &Frozen) -> Result<Bytes, StoreError> {
+        let now = MilliSecondsSinceUnixEpoch(UInt::new_saturating(frozen.frozen_at));
         let mut events = Vec::new();
-        for event_id in self.queues.events(self.appservice.id(), frozen)? {
-            events.extend(source.event(&event_id, frozen.frozen_at)?);
+        for number in self.queues.events(self.appservice.id(), frozen)? {
+            if let Some(event) = self.rooms.events().get(number)? {
+                events.push(self.rooms.render_for_service(&event, ClientFormat::Legacy, now)?);
+            }
         }
         let ephemeral = (!frozen.ephemeral.is_empty()).then_some(&*frozen.ephemeral);
         let body = Body { events, ephemeral, unstable_ephemeral: ephemeral };
         let body = serde_json::to_vec(&body).map_err(|_| StoreError::damaged("an event is not JSON"))?;
-        Ok(Some(body.into()))
+        Ok(body.into())
     }
 
     /// Sends a transaction once; true if it was acknowledged.

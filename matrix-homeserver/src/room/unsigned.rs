@@ -1,6 +1,6 @@
 //! Events as a client gets them, with what the server tells beside them.
 
-use ruma::events::room::member::MembershipState;
+use ruma::{MilliSecondsSinceUnixEpoch, events::room::member::MembershipState};
 use serde_json::value::RawValue;
 
 use super::{Rooms, Viewer, stored::StoredEvent};
@@ -17,7 +17,7 @@ impl Rooms {
         viewer: &Viewer<'_>,
         membership: Option<MembershipState>,
     ) -> Result<Box<RawValue>, StoreError> {
-        let mut unsigned = self.unsigned(event, viewer.format)?;
+        let mut unsigned = self.unsigned(event, viewer.format, self.now())?;
         unsigned.membership = membership.map(|membership| membership.to_string());
         unsigned.transaction_id = event
             .meta
@@ -30,19 +30,26 @@ impl Rooms {
         Ok(client_event(&event.pdu, &unsigned, viewer.format))
     }
 
-    /// An event as an application service gets it, whose reader is nobody in particular.
+    /// An event as an application service gets it, whose reader is nobody in particular. Its age is reckoned
+    /// from `now`, so that it can be rendered again to the same bytes.
     pub(crate) fn render_for_service(
         &self,
         event: &StoredEvent,
         format: ClientFormat,
+        now: MilliSecondsSinceUnixEpoch,
     ) -> Result<Box<RawValue>, StoreError> {
-        Ok(client_event(&event.pdu, &self.unsigned(event, format)?, format))
+        Ok(client_event(&event.pdu, &self.unsigned(event, format, now)?, format))
     }
 
-    fn unsigned(&self, event: &StoredEvent, format: ClientFormat) -> Result<Unsigned, StoreError> {
+    fn unsigned(
+        &self,
+        event: &StoredEvent,
+        format: ClientFormat,
+        now: MilliSecondsSinceUnixEpoch,
+    ) -> Result<Unsigned, StoreError> {
         let sent = i64::from(event.pdu.origin_server_ts.0);
         let mut unsigned =
-            Unsigned { age: Some(i64::from(self.now().0).saturating_sub(sent)), ..Unsigned::default() };
+            Unsigned { age: Some(i64::from(now.0).saturating_sub(sent)), ..Unsigned::default() };
         if let Some(replaced) = event.meta.replaces {
             let replaced = self.inner.events.expect(replaced)?;
             unsigned.prev_content = Some(replaced.pdu.content.clone());

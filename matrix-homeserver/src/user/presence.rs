@@ -61,16 +61,18 @@ impl Presence {
         Self { store, users: Arc::default() }
     }
 
-    /// The user is in this state now, with this message. True if others should hear of it.
+    /// The user is in this state now, with this message if one is given, else with the one before. True if others
+    /// should hear of it.
     pub(crate) async fn set(
         &self,
         user_id: &UserId,
         state: PresenceState,
-        message: Option<String>,
+        message: Option<Option<String>>,
     ) -> Result<bool, StoreError> {
         let is_news = {
             let mut users = self.users.lock();
             let status = users.entry(user_id.to_owned()).or_default();
+            let message = message.unwrap_or_else(|| status.message.clone());
             let is_news = status.state != state || status.message != message;
             status.state = state;
             status.message = message;
@@ -83,12 +85,6 @@ impl Presence {
             self.publish(user_id).await?;
         }
         Ok(is_news)
-    }
-
-    /// A device of the user asked for news, in this state; messages stay.
-    pub(crate) async fn seen(&self, user_id: &UserId, state: PresenceState) -> Result<bool, StoreError> {
-        let message = self.users.lock().get(user_id).and_then(|status| status.message.clone());
-        self.set(user_id, state, message).await
     }
 
     async fn publish(&self, user_id: &UserId) -> Result<(), StoreError> {

@@ -41,8 +41,13 @@ impl Receipt {
         self.user_id == other.user_id && self.kind == other.kind && self.thread_id == other.thread_id
     }
 
+    /// Whether others see it.
+    pub(crate) fn is_public(&self) -> bool {
+        self.kind != PRIVATE
+    }
+
     fn visible_to(&self, viewer: Option<&UserId>) -> bool {
-        self.kind != PRIVATE || viewer == Some(&self.user_id)
+        self.is_public() || viewer == Some(&self.user_id)
     }
 }
 
@@ -60,8 +65,13 @@ impl Receipts {
         Self { store, rooms: Arc::default() }
     }
 
-    /// Keeps a receipt in the place of the one before it.
-    pub(crate) async fn set(&self, room_id: &RoomId, receipt: Receipt) -> Result<(), StoreError> {
+    /// Keeps a receipt in the place of the one before it, and calls `then` when readers can see it.
+    pub(crate) async fn set(
+        &self,
+        room_id: &RoomId,
+        receipt: Receipt,
+        then: impl FnOnce() + Send + 'static,
+    ) -> Result<(), StoreError> {
         self.load(room_id)?;
         let mut writes = WriteSet::new();
         let thread = receipt.thread_id.as_deref().unwrap_or_default();
@@ -79,6 +89,7 @@ impl Receipts {
             room.retain(|other| !receipt.replaces(other));
             room.push(Receipt { position: position.0, ..receipt });
         });
+        writes.on_visible(move |_| then());
         self.store.commit(writes).await.map(drop)
     }
 

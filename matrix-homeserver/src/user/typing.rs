@@ -3,7 +3,8 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    fmt,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -15,11 +16,14 @@ use crate::store::{Position, Store, StoreError, WriteSet};
 /// The longest that one notification lasts.
 const MAX_TIMEOUT: Duration = Duration::from_mins(2);
 
-#[derive(Debug)]
 pub(crate) struct Typing {
     store: Store,
     rooms: Mutex<HashMap<OwnedRoomId, Room>>,
+    /// Told of every room in which somebody starts or stops.
+    listener: OnceLock<Listener>,
 }
+
+type Listener = Box<dyn Fn(&RoomId) + Send + Sync>;
 
 #[derive(Debug, Default)]
 struct Room {
@@ -31,7 +35,7 @@ struct Room {
 
 impl Typing {
     pub(super) fn new(store: Store) -> Arc<Self> {
-        Arc::new(Self { store, rooms: Mutex::default() })
+        Arc::new(Self { store, rooms: Mutex::default(), listener: OnceLock::new() })
     }
 
     /// The user types, for at most this long. True if that is news.
@@ -93,11 +97,27 @@ impl Typing {
     async fn publish(self: &Arc<Self>, room_id: &RoomId) -> Result<(), StoreError> {
         let mut writes = WriteSet::new();
         writes.positioned(|_, _| {});
-        let (typing, room_id) = (self.clone(), room_id.to_owned());
+        let (typing, changed) = (self.clone(), room_id.to_owned());
         writes.on_commit(move |position| {
-            typing.rooms.lock().entry(room_id).or_default().changed = position;
+            typing.rooms.lock().entry(changed).or_default().changed = position;
+        });
+        let (typing, room_id) = (self.clone(), room_id.to_owned());
+        writes.on_visible(move |_| {
+            if let Some(listener) = typing.listener.get() {
+                listener(&room_id);
+            }
         });
         self.store.commit(writes).await.map(drop)
+    }
+
+    /// Calls back, quickly, when somebody starts or stops. The first listener is the only one.
+    pub(crate) fn listen(&self, listener: impl Fn(&RoomId) + Send + Sync + 'static) {
+        let _ = self.listener.set(Box::new(listener));
+    }
+
+    /// Who types in a room.
+    pub(crate) fn now(&self, room_id: &RoomId) -> Vec<OwnedUserId> {
+        self.rooms.lock().get(room_id).map(|room| room.users.keys().cloned().collect()).unwrap_or_default()
     }
 
     /// Who types in a room, if that changed after this position.
@@ -105,5 +125,11 @@ impl Typing {
         let rooms = self.rooms.lock();
         let room = rooms.get(room_id).filter(|room| room.changed > after)?;
         Some(room.users.keys().cloned().collect())
+    }
+}
+
+impl fmt::Debug for Typing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Typing").field("rooms", &self.rooms.lock().len()).finish_non_exhaustive()
     }
 }

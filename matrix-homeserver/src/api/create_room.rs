@@ -1,0 +1,175 @@
+//! [Room creation](https://spec.matrix.org/v1.19/client-server-api/#creation).
+
+use axum::{extract::State, routing::post};
+use http::Uri;
+use ruma::{
+    OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomAliasId, RoomVersionId, UserId, events::TimelineEventType,
+};
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+
+use super::{ApiError, ApiResult, AppState, Json, Reply, Requester, Routes};
+use crate::{
+    homeserver::Limit,
+    room::{CreateRoom, InitialState, JsonObject, Preset},
+};
+
+pub(super) fn routes() -> Routes {
+    Routes::new().v3("/createRoom", post(create_room))
+}
+
+#[derive(Debug, Deserialize)]
+struct Body {
+    visibility: Option<Visibility>,
+    room_alias_name: Option<String>,
+    name: Option<String>,
+    topic: Option<String>,
+    #[serde(default)]
+    invite: Vec<OwnedUserId>,
+    room_version: Option<String>,
+    #[serde(default)]
+    creation_content: JsonObject,
+    #[serde(default)]
+    initial_state: Vec<StateEvent>,
+    preset: Option<PresetName>,
+    #[serde(default)]
+    is_direct: bool,
+    #[serde(default)]
+    power_level_content_override: JsonObject,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Visibility {
+    Public,
+    Private,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum PresetName {
+    PrivateChat,
+    TrustedPrivateChat,
+    PublicChat,
+}
+
+#[derive(Debug, Deserialize)]
+struct StateEvent {
+    #[serde(rename = "type")]
+    event_type: TimelineEventType,
+    #[serde(default)]
+    state_key: String,
+    content: Box<RawValue>,
+}
+
+async fn create_room(
+    State(app): State<AppState>,
+    requester: Requester,
+    uri: Uri,
+    Json(body): Json<Body>,
+) -> ApiResult<Reply<Value>> {
+    app.throttle_user(Limit::Join, &requester)?;
+    // The 2014 specification makes rooms public unless told otherwise, today's makes them private.
+    let unless_told = if uri.path().starts_with("/_matrix/client/api/v1/") {
+        Visibility::Public
+    } else {
+        Visibility::Private
+    };
+    let visibility = body.visibility.unwrap_or(unless_told);
+    let alias = match &body.room_alias_name {
+        Some(name) => Some(new_alias(&app, &requester, name)?),
+        None => None,
+    };
+    let reservation = match &alias {
+        Some(alias) => Some(
+            app.directory.reserve(alias).ok_or_else(|| ApiError::room_in_use("the room alias is taken"))?,
+        ),
+        None => None,
+    };
+    let invite = invitees(&app, &requester, &body.invite).await?;
+    let room_id = app.rooms.create(request(&app, &requester, body, visibility, alias, invite)?).await?;
+    if let Some(reservation) = reservation {
+        app.directory.point(reservation, &room_id, &requester.user_id).await?;
+        app.appservices.room_was_renamed(&room_id);
+    }
+    if visibility == Visibility::Public {
+        app.directory.list(&room_id, true).await?;
+    }
+    Ok(Reply(json!({"room_id": room_id})))
+}
+
+fn request(
+    app: &AppState,
+    requester: &Requester,
+    body: Body,
+    visibility: Visibility,
+    alias: Option<OwnedRoomAliasId>,
+    invite: Vec<(OwnedUserId, JsonObject)>,
+) -> ApiResult<CreateRoom> {
+    let version = match body.room_version {
+        Some(version) => Some(RoomVersionId::try_from(version).map_err(|_| {
+            ApiError::unsupported_room_version("this server does not make rooms of this version")
+        })?),
+        None => None,
+    };
+    let preset = match (body.preset, visibility) {
+        (Some(PresetName::PublicChat), _) | (None, Visibility::Public) => Preset::PublicChat,
+        (Some(PresetName::TrustedPrivateChat), _) => Preset::TrustedPrivateChat,
+        (Some(PresetName::PrivateChat), _) | (None, Visibility::Private) => Preset::PrivateChat,
+    };
+    let initial_state = body.initial_state.into_iter().map(|state| InitialState {
+        event_type: state.event_type,
+        state_key: state.state_key,
+        content: state.content,
+    });
+    Ok(CreateRoom {
+        creator: requester.user_id.clone(),
+        creator_profile: app.member_content(&requester.user_id)?,
+        version,
+        preset,
+        creation_content: body.creation_content,
+        power_level_content_override: body.power_level_content_override,
+        initial_state: initial_state.collect(),
+        name: body.name,
+        topic: body.topic,
+        alias,
+        invite,
+        is_direct: body.is_direct,
+        room_id: None,
+        origin_server_ts: None,
+    })
+}
+
+/// The alias that a localpart makes, if the requester may have it.
+fn new_alias(app: &AppState, requester: &Requester, name: &str) -> ApiResult<OwnedRoomAliasId> {
+    let spaced = name.chars().any(char::is_whitespace) && !app.config.drafts;
+    if name.is_empty() || name.contains([':', '\0']) || spaced {
+        return Err(ApiError::invalid_param("the room alias has characters that no alias has"));
+    }
+    let alias = RoomAliasId::parse(format!("#{name}:{}", app.config.server_name))
+        .map_err(|_| ApiError::invalid_param("the room alias is not valid"))?;
+    app.may_claim_alias(requester, &alias)?;
+    Ok(alias)
+}
+
+/// Those to invite, with their profiles. Application services are asked for those who do not exist yet.
+async fn invitees(
+    app: &AppState,
+    requester: &Requester,
+    users: &[OwnedUserId],
+) -> ApiResult<Vec<(OwnedUserId, JsonObject)>> {
+    let mut invitees = Vec::with_capacity(users.len());
+    for user_id in users {
+        app.throttle_user(Limit::Invite, requester)?;
+        invitees.push((user_id.clone(), invitee(app, user_id).await?));
+    }
+    Ok(invitees)
+}
+
+/// The profile of somebody who is about to be invited, after application services had the chance to make them.
+pub(super) async fn invitee(app: &AppState, user_id: &UserId) -> ApiResult<JsonObject> {
+    if app.is_local(user_id) {
+        app.user_exists_or_is_made(user_id).await?;
+    }
+    app.member_content(user_id)
+}

@@ -1,0 +1,120 @@
+//! [Profiles](https://spec.matrix.org/v1.19/client-server-api/#profiles).
+
+use axum::{extract::State, routing::get};
+use http::StatusCode;
+use ruma::{OwnedUserId, UserId};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{ApiError, ApiResult, AppState, Empty, Json, Params, Reply, Requester, Routes, Segments};
+use crate::user::{MAX_FIELD_NAME, ProfileError};
+
+pub(super) fn routes() -> Routes {
+    Routes::new().v3("/profile/{user_id}", get(get_user_profile)).v3(
+        "/profile/{user_id}/{field}",
+        get(get_profile_field).put(set_profile_field).delete(delete_profile_field),
+    )
+}
+
+async fn get_user_profile(
+    State(app): State<AppState>,
+    Segments(user_id): Segments<OwnedUserId>,
+) -> ApiResult<Reply<Map<String, Value>>> {
+    known(&app, &user_id)?;
+    Ok(Reply(app.users.profile(&user_id)?))
+}
+
+fn known(app: &AppState, user_id: &UserId) -> ApiResult<()> {
+    if app.is_local(user_id) && app.users.exists(user_id)? {
+        Ok(())
+    } else {
+        Err(ApiError::not_found("there is no such user"))
+    }
+}
+
+async fn get_profile_field(
+    State(app): State<AppState>,
+    Segments((user_id, field)): Segments<(OwnedUserId, String)>,
+) -> ApiResult<Reply<Value>> {
+    known(&app, &user_id)?;
+    match app.users.profile(&user_id)?.remove(&field) {
+        Some(value) => Ok(Reply(json!({field: value}))),
+        None if matches!(field.as_str(), "displayname" | "avatar_url") => Ok(Reply(json!({}))),
+        None => Err(ApiError::not_found("the profile has no such field")),
+    }
+}
+
+/// Where a change is to be shown besides the profile.
+#[derive(Debug, Deserialize)]
+struct Propagation {
+    #[serde(alias = "computer.gingershaped.msc4466.propagate_to")]
+    propagate_to: Option<String>,
+}
+
+impl Propagation {
+    fn to_rooms(&self) -> bool {
+        self.propagate_to.as_deref() != Some("none")
+    }
+}
+
+async fn set_profile_field(
+    State(app): State<AppState>,
+    requester: Requester,
+    Segments((user_id, field)): Segments<(OwnedUserId, String)>,
+    Params(propagation): Params<Propagation>,
+    Json(mut body): Json<Map<String, Value>>,
+) -> ApiResult<Empty> {
+    let Some(value) = body.remove(&field) else {
+        return Err(ApiError::missing_param("the body lacks the field that the path names"));
+    };
+    let value = match field.as_str() {
+        "displayname" | "avatar_url" => match value {
+            Value::Null => None,
+            Value::String(text) if text.is_empty() => None,
+            Value::String(text) if text.len() <= 1000 => Some(Value::String(text)),
+            Value::String(_) => return Err(ApiError::invalid_param("the value is longer than 1000 bytes")),
+            _ => return Err(ApiError::bad_json("the value is not a string")),
+        },
+        _ => Some(value),
+    };
+    change(&app, &requester, &user_id, &field, value, propagation.to_rooms()).await
+}
+
+async fn delete_profile_field(
+    State(app): State<AppState>,
+    requester: Requester,
+    Segments((user_id, field)): Segments<(OwnedUserId, String)>,
+    Params(propagation): Params<Propagation>,
+) -> ApiResult<Empty> {
+    change(&app, &requester, &user_id, &field, None, propagation.to_rooms()).await
+}
+
+async fn change(
+    app: &AppState,
+    requester: &Requester,
+    user_id: &UserId,
+    field: &str,
+    value: Option<Value>,
+    to_rooms: bool,
+) -> ApiResult<Empty> {
+    requester.must_be(user_id)?;
+    if field.len() > MAX_FIELD_NAME {
+        return Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "M_KEY_TOO_LARGE",
+            "the name of a field has at most 255 bytes",
+        ));
+    }
+    let changed = app.users.set_profile_field(user_id, field, value).await.map_err(|error| match error {
+        ProfileError::TooLarge => ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "M_PROFILE_TOO_LARGE",
+            "the profile would be larger than 64 KiB",
+        ),
+        ProfileError::Store(error) => error.into(),
+    })?;
+    if changed && to_rooms && matches!(field, "displayname" | "avatar_url") {
+        app.show_profile_in_rooms(user_id).await?;
+    }
+    Ok(Empty)
+}

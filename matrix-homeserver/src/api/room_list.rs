@@ -1,0 +1,225 @@
+//! [Listing rooms](https://spec.matrix.org/v1.19/client-server-api/#published-room-directory), also on the networks of
+//! [application services](https://spec.matrix.org/v1.19/application-service-api/#application-service-room-directories).
+
+use std::cmp::Reverse;
+
+use axum::{
+    extract::State,
+    routing::{get, put},
+};
+use ruma::{OwnedRoomId, RoomId, events::StateEventType};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    ApiError, ApiResult, AppState, Empty, Json, OptionalJson, Params, Reply, Requester, Routes, Segments,
+};
+
+/// The longest page.
+const MAX_LIMIT: usize = 500;
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .v3("/publicRooms", get(get_public_rooms).post(query_public_rooms))
+        .v3("/directory/list/room/{room_id}", get(get_visibility).put(set_visibility))
+        .v3(
+            "/directory/list/appservice/{network_id}/{room_id}",
+            put(update_appservice_visibility).delete(remove_appservice_visibility),
+        )
+}
+
+#[derive(Debug, Deserialize)]
+struct Page {
+    limit: Option<usize>,
+    since: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Query {
+    limit: Option<usize>,
+    since: Option<String>,
+    #[serde(default)]
+    filter: Filter,
+    #[serde(default)]
+    include_all_networks: bool,
+    third_party_instance_id: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Filter {
+    generic_search_term: Option<String>,
+    room_types: Option<Vec<Option<String>>>,
+}
+
+async fn get_public_rooms(
+    State(app): State<AppState>,
+    Params(page): Params<Page>,
+) -> ApiResult<Reply<Value>> {
+    let query = Query { limit: page.limit, since: page.since, ..Query::default() };
+    public_rooms(&app, &query).map(Reply)
+}
+
+async fn query_public_rooms(
+    State(app): State<AppState>,
+    _: Requester,
+    OptionalJson(query): OptionalJson<Query>,
+) -> ApiResult<Reply<Value>> {
+    public_rooms(&app, &query).map(Reply)
+}
+
+fn public_rooms(app: &AppState, query: &Query) -> ApiResult<Value> {
+    let mut listed = match &query.third_party_instance_id {
+        Some(network) => app.directory.listed_on(Some(network)),
+        None => app.directory.listed(),
+    };
+    if query.include_all_networks {
+        listed.extend(app.directory.listed_on(None));
+    }
+    listed.sort();
+    listed.dedup();
+    let mut found = Vec::new();
+    for room_id in listed {
+        if let Some(summary) = summary(app, &room_id)?
+            && matches(&summary, &query.filter)
+        {
+            found.push(summary);
+        }
+    }
+    found.sort_by_key(|summary| Reverse(summary["num_joined_members"].as_u64()));
+    let total = found.len();
+    let start = match query.since.as_deref() {
+        Some(since) => since
+            .parse::<usize>()
+            .map_err(|_| ApiError::invalid_param("since is not a token of this server"))?,
+        None => 0,
+    };
+    let limit = query.limit.unwrap_or(MAX_LIMIT).clamp(1, MAX_LIMIT);
+    let page: Vec<Value> = found.into_iter().skip(start).take(limit).collect();
+    let end = start.saturating_add(page.len());
+    let mut reply = json!({"chunk": page, "total_room_count_estimate": total});
+    if end < total {
+        reply["next_batch"] = end.to_string().into();
+    }
+    if start > 0 {
+        reply["prev_batch"] = start.saturating_sub(limit).to_string().into();
+    }
+    Ok(reply)
+}
+
+/// What is shown of a room to those who are not in it.
+fn summary(app: &AppState, room_id: &RoomId) -> ApiResult<Option<Value>> {
+    let Some(room) = app.rooms.get(room_id)? else { return Ok(None) };
+    let field = |kind: StateEventType, name: &str| -> ApiResult<Option<Value>> {
+        let content = app.state_content(room_id, &kind, "")?;
+        let content = content.and_then(|content| serde_json::from_str::<Value>(content.get()).ok());
+        Ok(content.and_then(|mut content| match content.get_mut(name).map(Value::take) {
+            None | Some(Value::Null) => None,
+            found => found,
+        }))
+    };
+    let history = field(StateEventType::RoomHistoryVisibility, "history_visibility")?;
+    let guests = field(StateEventType::RoomGuestAccess, "guest_access")?;
+    let mut summary = json!({
+        "room_id": room_id,
+        "num_joined_members": room.view().joined,
+        "world_readable": history.is_some_and(|value| value == "world_readable"),
+        "guest_can_join": guests.is_some_and(|value| value == "can_join"),
+    });
+    let optional = [
+        ("name", StateEventType::RoomName, "name"),
+        ("topic", StateEventType::RoomTopic, "topic"),
+        ("canonical_alias", StateEventType::RoomCanonicalAlias, "alias"),
+        ("avatar_url", StateEventType::RoomAvatar, "url"),
+        ("join_rule", StateEventType::RoomJoinRules, "join_rule"),
+        ("room_type", StateEventType::RoomCreate, "type"),
+    ];
+    for (name, kind, field_name) in optional {
+        if let Some(value) = field(kind, field_name)?.filter(Value::is_string) {
+            summary[name] = value;
+        }
+    }
+    Ok(Some(summary))
+}
+
+fn matches(summary: &Value, filter: &Filter) -> bool {
+    let of_type = filter
+        .room_types
+        .as_ref()
+        .is_none_or(|types| types.iter().any(|wanted| wanted.as_deref() == summary["room_type"].as_str()));
+    let term = filter.generic_search_term.as_deref().unwrap_or_default().to_lowercase();
+    let mentions =
+        |name: &str| summary[name].as_str().is_some_and(|text| text.to_lowercase().contains(&term));
+    of_type && (term.is_empty() || ["name", "topic", "canonical_alias"].into_iter().any(mentions))
+}
+
+async fn get_visibility(
+    State(app): State<AppState>,
+    Segments(room_id): Segments<OwnedRoomId>,
+) -> ApiResult<Reply<Value>> {
+    if app.rooms.get(&room_id)?.is_none() {
+        return Err(ApiError::not_found("there is no such room"));
+    }
+    let visibility = if app.directory.is_listed(&room_id) { "public" } else { "private" };
+    Ok(Reply(json!({"visibility": visibility})))
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Visibility {
+    #[default]
+    Public,
+    Private,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Listing {
+    #[serde(default)]
+    visibility: Visibility,
+}
+
+async fn set_visibility(
+    State(app): State<AppState>,
+    requester: Requester,
+    Segments(room_id): Segments<OwnedRoomId>,
+    OptionalJson(body): OptionalJson<Listing>,
+) -> ApiResult<Empty> {
+    if app.rooms.get(&room_id)?.is_none() {
+        return Err(ApiError::not_found("there is no such room"));
+    }
+    if !app.may_manage_aliases(&room_id, &requester.user_id)? {
+        return Err(ApiError::forbidden("you may not change whether this room is listed"));
+    }
+    app.directory.list(&room_id, body.visibility == Visibility::Public).await?;
+    Ok(Empty)
+}
+
+async fn update_appservice_visibility(
+    State(app): State<AppState>,
+    requester: Requester,
+    Segments((network, room_id)): Segments<(String, OwnedRoomId)>,
+    Json(body): Json<Listing>,
+) -> ApiResult<Empty> {
+    list_on_network(&app, &requester, &network, &room_id, body.visibility == Visibility::Public).await
+}
+
+async fn remove_appservice_visibility(
+    State(app): State<AppState>,
+    requester: Requester,
+    Segments((network, room_id)): Segments<(String, OwnedRoomId)>,
+) -> ApiResult<Empty> {
+    list_on_network(&app, &requester, &network, &room_id, false).await
+}
+
+async fn list_on_network(
+    app: &AppState,
+    requester: &Requester,
+    network: &str,
+    room_id: &RoomId,
+    listed: bool,
+) -> ApiResult<Empty> {
+    let Some(appservice) = &requester.appservice else {
+        return Err(ApiError::forbidden("only application services have networks"));
+    };
+    app.directory.list_on(room_id, appservice.id(), network, listed).await?;
+    Ok(Empty)
+}

@@ -1,0 +1,106 @@
+//! What `/sync` tells of a user beside rooms.
+
+use std::sync::Arc;
+
+use ruma::{DeviceId, OwnedUserId, RoomId, UserId};
+use serde_json::{
+    Value, json,
+    value::{RawValue, to_raw_value},
+};
+
+use super::{Scope, Users};
+use crate::{
+    room::Rooms,
+    store::{Position, StoreError},
+    sync::{DeviceLists, KeyCounts, SyncExtras, Unread, Window},
+};
+
+/// Reads for `/sync` from the services about users.
+#[derive(Debug)]
+pub(crate) struct Extras {
+    pub(crate) users: Arc<Users>,
+    pub(crate) rooms: Rooms,
+}
+
+impl Extras {
+    fn data(&self, user_id: &UserId, scope: Scope<'_>, window: Window) -> Vec<Box<RawValue>> {
+        let found = self.users.account_data_between(user_id, scope, since(window), window.upto);
+        let found = or_log(found).unwrap_or_default();
+        found.iter().map(|(kind, content)| raw(&json!({"type": kind, "content": content}))).collect()
+    }
+}
+
+impl SyncExtras for Extras {
+    fn account_data(&self, user_id: &UserId, window: Window) -> Vec<Box<RawValue>> {
+        self.data(user_id, Scope::Global, window)
+    }
+
+    fn room_account_data(&self, user_id: &UserId, room_id: &RoomId, window: Window) -> Vec<Box<RawValue>> {
+        self.data(user_id, Scope::Room(room_id), window)
+    }
+
+    fn receipts(&self, room_id: &RoomId, viewer: &UserId, window: Window) -> Option<Box<RawValue>> {
+        let receipts = self.users.receipts.content_between(room_id, Some(viewer), since(window), window.upto);
+        or_log(receipts).flatten().map(|content| raw(&content))
+    }
+
+    fn typing(&self, room_id: &RoomId, window: Window) -> Option<Vec<OwnedUserId>> {
+        let typing = self.users.typing.changed_since(room_id, since(window))?;
+        // That nobody types is only news to those who thought otherwise.
+        if window.since.is_none() && typing.is_empty() { None } else { Some(typing) }
+    }
+
+    fn presence(&self, viewer: &UserId, window: Window) -> Vec<Box<RawValue>> {
+        let changed = self.users.presence.changed_between(since(window), window.upto);
+        let visible =
+            |user_id: &UserId| user_id == viewer || self.rooms.shares_room(viewer, user_id).unwrap_or(false);
+        changed
+            .into_iter()
+            .filter(|(user_id, _)| visible(user_id))
+            .map(|(user_id, content)| {
+                raw(&json!({"type": "m.presence", "sender": user_id, "content": content}))
+            })
+            .collect()
+    }
+
+    fn to_device(
+        &self,
+        _user_id: &UserId,
+        _device_id: Option<&DeviceId>,
+        _window: Window,
+    ) -> Vec<Box<RawValue>> {
+        Vec::new()
+    }
+
+    fn device_lists(&self, _user_id: &UserId, _window: Window) -> DeviceLists {
+        DeviceLists::default()
+    }
+
+    fn key_counts(&self, _user_id: &UserId, _device_id: Option<&DeviceId>) -> KeyCounts {
+        KeyCounts::default()
+    }
+
+    fn unread(&self, _user_id: &UserId, _room_id: &RoomId) -> Unread {
+        Unread::default()
+    }
+
+    fn ignored_users(&self, user_id: &UserId) -> Vec<OwnedUserId> {
+        let list = or_log(self.users.account_data(user_id, Scope::Global, "m.ignored_user_list")).flatten();
+        let list = list.and_then(|content| serde_json::from_str::<Value>(content.get()).ok());
+        let users = list.as_ref().and_then(|list| list["ignored_users"].as_object());
+        users.into_iter().flatten().filter_map(|(user_id, _)| user_id.as_str().try_into().ok()).collect()
+    }
+}
+
+fn since(window: Window) -> Position {
+    window.since.unwrap_or(Position::ZERO)
+}
+
+fn raw(value: &Value) -> Box<RawValue> {
+    to_raw_value(value).expect("a value is JSON")
+}
+
+/// What could not be read is left out of the answer, and someone must look at the database.
+fn or_log<T>(read: Result<T, StoreError>) -> Option<T> {
+    read.inspect_err(|error| tracing::error!(%error, "a part of a sync could not be read")).ok()
+}
