@@ -38,6 +38,7 @@ mod write;
 
 pub(crate) use self::{
     error::RoomError,
+    filter::{lets_room_through, lets_through, lets_type_through, lets_user_through},
     live::{Member, Room, RoomState, TimelineEntry},
     observer::{NoObserver, RoomObserver, Staged},
     read::{Context, MembersRequest, Messages},
@@ -50,7 +51,7 @@ pub(crate) use self::{
     timeline::{Page, PageRequest},
     txn::{Known, Transactions},
     user_rooms::{RoomsOfUser, UserRoom, UserRooms},
-    visibility::Visibility,
+    visibility::{Access, Visibility, membership_of},
     wakers::{Waiting, Wakers},
 };
 

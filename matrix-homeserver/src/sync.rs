@@ -1,7 +1,177 @@
 //! Telling clients what has happened ([syncing]).
 //!
+//! A response is a function of two positions: what the client has seen (`since`) and what is written (the
+//! frontier). Nothing about a client is remembered between its requests. A request that has nothing to tell
+//! waits until its user is woken; waiting costs the same in one room as in a thousand.
+//!
 //! [syncing]: https://spec.matrix.org/v1.19/client-server-api/#syncing
 
-mod extras;
+use std::{fmt, sync::Arc, time::Duration};
 
-pub(crate) use self::extras::{DeviceLists, KeyCounts, SyncExtras, Unread, Window};
+use ruma::{
+    OwnedDeviceId, OwnedUserId,
+    api::client::filter::{FilterDefinition, RoomFilter},
+    events::room::member::MembershipState,
+};
+use serde_json::value::RawValue;
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    room::{RoomError, Rooms, lets_room_through, lets_type_through, lets_user_through},
+    store::Position,
+};
+
+mod extras;
+mod fields;
+mod outside;
+mod response;
+mod room;
+mod summary;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::{
+    extras::{DeviceLists, KeyCounts, SyncExtras, Unread, Window},
+    response::SyncResponse,
+};
+
+/// What a client asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct SyncRequest {
+    pub(crate) user_id: OwnedUserId,
+    pub(crate) device_id: Option<OwnedDeviceId>,
+    /// The `next_batch` of the response before. Everything, where absent.
+    pub(crate) since: Option<Position>,
+    pub(crate) filter: FilterDefinition,
+    /// The whole state of every room, also of what has not changed.
+    pub(crate) full_state: bool,
+    /// How long to wait for something to tell.
+    pub(crate) timeout: Duration,
+    /// The state after the timeline instead of that before it.
+    pub(crate) use_state_after: bool,
+}
+
+/// The part of the server that answers `/sync`. Cloning gives another handle.
+#[derive(Clone)]
+pub(crate) struct Sync {
+    rooms: Rooms,
+    extras: Arc<dyn SyncExtras>,
+}
+
+impl fmt::Debug for Sync {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sync").field("rooms", &self.rooms).finish_non_exhaustive()
+    }
+}
+
+impl Sync {
+    pub(crate) fn new(rooms: Rooms, extras: Arc<dyn SyncExtras>) -> Self {
+        Self { rooms, extras }
+    }
+
+    /// What has happened since the client's last request; waits for something to happen if nothing has.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub(crate) async fn sync(&self, request: SyncRequest) -> Result<SyncResponse, RoomError> {
+        let deadline = Instant::now() + request.timeout;
+        if request.since.is_none() || request.full_state {
+            return self.everything(request).await;
+        }
+        let waiting = self.rooms.wakers().register(&request.user_id);
+        loop {
+            // Before looking, so that nothing is missed that happens between looking and waiting.
+            let mut woken = std::pin::pin!(waiting.notified());
+            woken.as_mut().enable();
+            let response = self.build(&request, self.rooms.store().frontier())?;
+            if !response.is_empty() || timeout_at(deadline, woken).await.is_err() {
+                return Ok(response);
+            }
+        }
+    }
+
+    /// A response that may be long: not on the threads that answer everybody else.
+    async fn everything(&self, request: SyncRequest) -> Result<SyncResponse, RoomError> {
+        let sync = self.clone();
+        tokio::task::spawn_blocking(move || sync.build(&request, sync.rooms.store().frontier()))
+            .await
+            .map_err(|error| RoomError::Internal(error.to_string()))?
+    }
+
+    /// What has happened up to a position.
+    fn build(&self, request: &SyncRequest, upto: Position) -> Result<SyncResponse, RoomError> {
+        // A token of before the server lost its memory is ahead of everything that there is.
+        let since = request.since.map(|since| since.min(upto));
+        let window = Window { since, upto };
+        let (user_id, device_id) = (&*request.user_id, request.device_id.as_deref());
+        let mut response = SyncResponse::new(upto);
+        self.build_rooms(request, window, &mut response)?;
+
+        let filter = &request.filter.account_data;
+        let wanted = |event: &RawValue| {
+            lets_type_through(filter.types.as_deref(), &filter.not_types, || fields::text(event, "type"))
+        };
+        response.account_data.events = self.extras.account_data(user_id, window);
+        response.account_data.events.retain(|event| wanted(event));
+        let filter = &request.filter.presence;
+        response.presence.events = self.extras.presence(user_id, window);
+        response.presence.events.retain(|event| {
+            let sender = OwnedUserId::try_from(fields::text(event, "sender"));
+            lets_type_through(filter.types.as_deref(), &filter.not_types, || "m.presence".to_owned())
+                && sender.is_ok_and(|sender| {
+                    lets_user_through(filter.senders.as_deref(), &filter.not_senders, &sender)
+                })
+        });
+        response.to_device.events = self.extras.to_device(user_id, device_id, window);
+        response.device_lists = self.extras.device_lists(user_id, window).into();
+        let counts = self.extras.key_counts(user_id, device_id);
+        response.device_one_time_keys_count = counts.one_time;
+        response.device_unused_fallback_key_types = counts.unused_fallback;
+        Ok(response)
+    }
+
+    fn build_rooms(
+        &self,
+        request: &SyncRequest,
+        window: Window,
+        response: &mut SyncResponse,
+    ) -> Result<(), RoomError> {
+        let RoomFilter { include_leave, not_rooms, rooms, .. } = &request.filter.room;
+        let ignored = self.extras.ignored_users(&request.user_id);
+        let view = room::View { sync: self, request, window, ignored: &ignored };
+        for (room_id, mine) in &self.rooms.of_user(&request.user_id)? {
+            if !lets_room_through(rooms.as_deref(), not_rooms, room_id) {
+                continue;
+            }
+            let changed = window.since.is_none_or(|since| mine.position > since);
+            match mine.membership {
+                MembershipState::Join => {
+                    if let Some(joined) = view.joined(room_id, mine)? {
+                        response.rooms.join.insert(room_id.clone(), joined);
+                    }
+                }
+                MembershipState::Invite if changed || request.full_state => {
+                    if let Some(invited) = view.invited(room_id, mine)? {
+                        response.rooms.invite.insert(room_id.clone(), invited);
+                    }
+                }
+                MembershipState::Knock if changed || request.full_state => {
+                    let knocked = view.knocked(room_id, mine)?;
+                    response.rooms.knock.insert(room_id.clone(), knocked);
+                }
+                MembershipState::Leave | MembershipState::Ban
+                    if !mine.forgotten && (changed || *include_leave) =>
+                {
+                    if window.since.is_none() && !include_leave {
+                        continue;
+                    }
+                    if let Some(left) = view.left(room_id, mine)? {
+                        response.rooms.leave.insert(room_id.clone(), left);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}

@@ -3,7 +3,10 @@
 use ruma::{MilliSecondsSinceUnixEpoch, events::room::member::MembershipState};
 use serde_json::value::RawValue;
 
-use super::{Rooms, Viewer, stored::StoredEvent};
+use super::{
+    Rooms, Viewer,
+    stored::{self, StoredEvent},
+};
 use crate::{
     event::{ClientFormat, Unsigned, client_event},
     store::StoreError,
@@ -39,6 +42,12 @@ impl Rooms {
         now: MilliSecondsSinceUnixEpoch,
     ) -> Result<Box<RawValue>, StoreError> {
         Ok(client_event(&event.pdu, &self.unsigned(event, format, now)?, format))
+    }
+
+    /// The complete event with hashes and signatures, as servers exchange it.
+    pub(crate) fn full_json(&self, number: u64) -> Result<Option<Box<RawValue>>, StoreError> {
+        let Some(json) = stored::full_json(&self.inner.store, number)? else { return Ok(None) };
+        RawValue::from_string(json).map(Some).map_err(|_| StoreError::damaged(format!("event {number}")))
     }
 
     fn unsigned(

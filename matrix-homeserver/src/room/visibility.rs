@@ -154,8 +154,11 @@ impl Rooms {
 }
 
 impl Visibility<'_> {
-    /// Whether the viewer sees an event.
+    /// Whether the viewer sees an event. What happens to his own membership he always does.
     pub(crate) fn sees(&mut self, event: &StoredEvent) -> Result<bool, StoreError> {
+        if event.pdu.is_state("m.room.member", self.viewer.as_str()) {
+            return Ok(true);
+        }
         let (before, member_before) = self.at(event)?;
         // The event that changes who sees is seen by whoever sees before or after it.
         let after = visibility_of(event).filter(|_| event.pdu.is_state("m.room.history_visibility", ""));

@@ -38,9 +38,12 @@ pub(crate) struct KeyCounts {
 /// How much of a room is unread.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Unread {
+    /// Outside of threads.
     pub(crate) notifications: u64,
+    /// Outside of threads.
     pub(crate) highlights: u64,
-    /// Thread root → notifications, highlights, where the client asked for threads apart.
+    /// Thread root → notifications, highlights in the thread. Added up with the rest for clients that do not
+    /// ask for threads apart.
     pub(crate) threads: BTreeMap<String, (u64, u64)>,
 }
 

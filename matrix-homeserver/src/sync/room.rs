@@ -1,0 +1,354 @@
+//! Rooms that the user is or was in.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
+
+use ruma::{
+    OwnedRoomId, OwnedUserId, UserId,
+    api::client::filter::{EventFormat, RoomEventFilter},
+    events::{StateEventType, TimelineEventType, room::member::MembershipState},
+};
+use serde_json::{json, value::RawValue};
+
+use super::{
+    Sync, SyncRequest, Window, fields,
+    response::{Counts, JoinedRoom, LeftRoom, State, Timeline, token},
+    summary::summary,
+};
+use crate::{
+    event::ClientFormat,
+    room::{
+        Access, Room, RoomError, StateTree, StoredEvent, TimelineEntry, UserRoom, Viewer, lets_through,
+        lets_type_through, membership_of,
+    },
+    store::{Position, StoreError},
+};
+
+/// How many events of a room are told, unless the client says how many.
+const DEFAULT_LIMIT: usize = 10;
+/// How many are told at most.
+const MAX_LIMIT: usize = 1000;
+/// How many are looked at for them, when a filter lets few of them through.
+const MAX_SCANNED: usize = 2000;
+
+/// One response in the making.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) sync: &'a Sync,
+    pub(super) request: &'a SyncRequest,
+    pub(super) window: Window,
+    /// Whose events the user does not want to see.
+    pub(super) ignored: &'a [OwnedUserId],
+}
+
+/// The last events of a room, the oldest first.
+struct Tail {
+    entries: Vec<TimelineEntry>,
+    /// There are earlier ones in the window.
+    limited: bool,
+    /// Before the first of them.
+    start: Position,
+}
+
+impl View<'_> {
+    /// A room that the user is in, if there is something to tell.
+    pub(super) fn joined(
+        &self,
+        room_id: &OwnedRoomId,
+        mine: &UserRoom,
+    ) -> Result<Option<JoinedRoom>, RoomError> {
+        let room = self.room(room_id)?;
+        let mut joined = JoinedRoom::default();
+        self.tell_extras(room_id, &mut joined);
+        // Who was not in the room has seen nothing of it.
+        let since = match self.window.since {
+            Some(since) if mine.position > since && !self.was_joined(mine, since)? => None,
+            since => since,
+        };
+        let everything = since.is_none() || self.request.full_state;
+        let quiet = since.is_some_and(|since| room.position() <= since);
+        if quiet && !everything {
+            let nothing = joined.ephemeral.is_empty() && joined.account_data.is_empty();
+            joined.timeline.prev_batch = token(self.window.upto);
+            joined.state = self.state_body(Vec::new());
+            self.tell_unread(room_id, &mut joined);
+            return Ok((!nothing).then_some(joined));
+        }
+        let access = self.access(&room, mine, self.window.upto)?;
+        let tail = self.tail(&access, since)?;
+        let (state, changed) = self.state(&access, since, &tail)?;
+        joined.timeline = self.timeline(&access, &tail)?;
+        // Who joins has missed what came before.
+        joined.timeline.limited |= since.is_none() && self.window.since.is_some();
+        joined.state = self.state_body(state);
+        if everything || changed {
+            joined.summary = summary(&self.sync.rooms, &room.view(), &access.state, &self.request.user_id)?;
+        }
+        self.tell_unread(room_id, &mut joined);
+        let something = everything
+            || !joined.timeline.events.is_empty()
+            || !joined.state.is_empty()
+            || !joined.ephemeral.is_empty()
+            || !joined.account_data.is_empty();
+        Ok(something.then_some(joined))
+    }
+
+    /// A room that the user has left, if there is something to tell.
+    pub(super) fn left(&self, room_id: &OwnedRoomId, mine: &UserRoom) -> Result<Option<LeftRoom>, RoomError> {
+        let room = self.room(room_id)?;
+        let upto = mine.position.min(self.window.upto);
+        let access = self.access(&room, mine, upto)?;
+        // Who came and went in between has seen nothing of it either.
+        let since = match self.window.since {
+            Some(since) if !self.was_joined(mine, since)? => None,
+            since => since,
+        };
+        let mut tail = self.tail(&access, since)?;
+        let was_ever_joined = self.was_joined_ever(mine)?;
+        if !was_ever_joined {
+            // An invitation that was rejected: nothing but that.
+            tail.entries.retain(|entry| entry.event.number == mine.number);
+        }
+        let state = if was_ever_joined { self.state(&access, since, &tail)?.0 } else { Vec::new() };
+        let account_data = self.sync.extras.room_account_data(&self.request.user_id, room_id, self.window);
+        Ok(Some(LeftRoom {
+            timeline: self.timeline(&access, &tail)?,
+            state: self.state_body(state),
+            account_data: account_data.into(),
+        }))
+    }
+
+    fn access(&self, room: &Arc<Room>, mine: &UserRoom, upto: Position) -> Result<Access, StoreError> {
+        Ok(Access {
+            room: room.clone(),
+            upto,
+            state: self.sync.rooms.state_at_position(room, upto)?,
+            membership: Some(mine.membership.clone()),
+        })
+    }
+
+    /// Whether the user was in the room at a position.
+    fn was_joined(&self, mine: &UserRoom, at: Position) -> Result<bool, StoreError> {
+        let mut next = Some(mine.number);
+        while let Some(number) = next {
+            let event = self.sync.rooms.events().expect(number)?;
+            let position = self.sync.rooms.events().locate(event.event_id())?.map(|(_, position)| position);
+            if position.is_some_and(|position| position <= at) {
+                return Ok(membership_of(&event) == Some(MembershipState::Join));
+            }
+            next = event.meta.replaces;
+        }
+        Ok(false)
+    }
+
+    fn was_joined_ever(&self, mine: &UserRoom) -> Result<bool, StoreError> {
+        let mut next = Some(mine.number);
+        while let Some(number) = next {
+            let event = self.sync.rooms.events().expect(number)?;
+            if membership_of(&event) == Some(MembershipState::Join) {
+                return Ok(true);
+            }
+            next = event.meta.replaces;
+        }
+        Ok(false)
+    }
+
+    /// The last events that the client has not seen.
+    fn tail(&self, access: &Access, since: Option<Position>) -> Result<Tail, RoomError> {
+        let filter = &self.request.filter.room.timeline;
+        let limit = filter
+            .limit
+            .map_or(DEFAULT_LIMIT, |limit| usize::try_from(u64::from(limit)).unwrap_or(MAX_LIMIT));
+        let limit = limit.min(MAX_LIMIT);
+        let after = since.unwrap_or_default();
+        let (complete_after, recent) = access.room.recent();
+        let recent = recent.into_iter().rev().filter(|entry| entry.position > after).map(Ok);
+        let older = self.sync.rooms.timeline_rows(&access.room, after, complete_after.min(access.upto)).rev();
+        let mut rows = recent.filter(|entry| at_most(entry, access.upto)).chain(older);
+        let mut visibility = self.sync.rooms.visibility(access, &self.request.user_id)?;
+        let mut tail = Tail { entries: Vec::new(), limited: false, start: access.upto };
+        for scanned in 0.. {
+            let Some(row) = rows.next() else { break };
+            let entry = row?;
+            let wanted = self.wants(filter, &entry.event) && visibility.sees(&entry.event)?;
+            if (wanted && tail.entries.len() == limit) || scanned == MAX_SCANNED {
+                tail.limited = true;
+                break;
+            }
+            tail.start = Position(entry.position.0 - 1);
+            if wanted {
+                tail.entries.push(entry);
+            }
+        }
+        tail.entries.reverse();
+        Ok(tail)
+    }
+
+    fn wants(&self, filter: &RoomEventFilter, event: &StoredEvent) -> bool {
+        let ignored = event.pdu.state_key.is_none() && self.ignored.contains(&event.pdu.sender);
+        !ignored && lets_through(filter, &event.pdu)
+    }
+
+    fn timeline(&self, access: &Access, tail: &Tail) -> Result<Timeline, RoomError> {
+        let mut visibility = self.sync.rooms.visibility(access, &self.request.user_id)?;
+        let mut events = Vec::with_capacity(tail.entries.len());
+        for entry in &tail.entries {
+            let membership = visibility.membership_at(&entry.event)?;
+            events.push(self.render(&entry.event, membership)?);
+        }
+        Ok(Timeline { events, limited: tail.limited, prev_batch: token(tail.start) })
+    }
+
+    /// The state that the client does not know, and whether there is any at all.
+    fn state(
+        &self,
+        access: &Access,
+        since: Option<Position>,
+        tail: &Tail,
+    ) -> Result<(Vec<Box<RawValue>>, bool), RoomError> {
+        let rooms = &self.sync.rooms;
+        let since = since.filter(|_| !self.request.full_state);
+        let known = match since {
+            None => StateTree::default(),
+            Some(since) => rooms.state_at_position(&access.room, since)?,
+        };
+        let changed = known != access.state;
+        // With a gap, what is before the timeline; without, what no event of the timeline tells.
+        let after = self.request.use_state_after || (since.is_some() && !tail.limited);
+        let told =
+            if after { access.state.clone() } else { rooms.state_at_position(&access.room, tail.start)? };
+        let in_timeline: HashSet<u64> = if self.request.use_state_after {
+            HashSet::new()
+        } else {
+            tail.entries.iter().map(|entry| entry.event.number).collect()
+        };
+        let mut entries = told.changed_since(rooms.store(), &known)?;
+        entries.retain(|entry| !in_timeline.contains(&entry.number));
+        entries.sort_unstable_by_key(|entry| entry.number);
+
+        let filter = &self.request.filter.room.state;
+        let lazy = !filter.lazy_load_options.is_disabled();
+        let mut events = Vec::new();
+        for entry in entries {
+            if lazy && &*entry.event_type == "m.room.member" {
+                continue;
+            }
+            let event = rooms.events().expect(entry.number)?;
+            if lets_through(filter, &event.pdu) {
+                events.push(self.render(&event, None)?);
+            }
+        }
+        if lazy {
+            for event in self.needed_members(&told, since, tail)? {
+                if lets_through(filter, &event.pdu) && !in_timeline.contains(&event.number) {
+                    events.push(self.render(&event, None)?);
+                }
+            }
+        }
+        Ok((events, changed))
+    }
+
+    /// The member events of those who speak in the timeline, and at first the user's own.
+    fn needed_members(
+        &self,
+        state: &StateTree,
+        since: Option<Position>,
+        tail: &Tail,
+    ) -> Result<Vec<Arc<StoredEvent>>, RoomError> {
+        let mut users: BTreeSet<&UserId> =
+            tail.entries.iter().map(|entry| &*entry.event.pdu.sender).collect();
+        if since.is_none() {
+            users.insert(&self.request.user_id);
+        }
+        // Whose membership changes is told by the event itself.
+        let changes =
+            tail.entries.iter().filter(|entry| entry.event.pdu.event_type == TimelineEventType::RoomMember);
+        users.extend(
+            changes.filter_map(|entry| <&UserId>::try_from(entry.event.pdu.state_key.as_deref()?).ok()),
+        );
+        let mut members = Vec::with_capacity(users.len());
+        for user_id in users {
+            members.extend(self.sync.rooms.state_event_in(
+                state,
+                &StateEventType::RoomMember,
+                user_id.as_str(),
+            )?);
+        }
+        Ok(members)
+    }
+
+    fn state_body(&self, events: Vec<Box<RawValue>>) -> State {
+        if self.request.use_state_after { State::After(events.into()) } else { State::Before(events.into()) }
+    }
+
+    fn render(
+        &self,
+        event: &StoredEvent,
+        membership: Option<MembershipState>,
+    ) -> Result<Box<RawValue>, RoomError> {
+        let rooms = &self.sync.rooms;
+        if self.request.filter.event_format == EventFormat::Federation
+            && let Some(pdu) = rooms.full_json(event.number)?
+        {
+            return Ok(pdu);
+        }
+        let viewer = Viewer {
+            user_id: &self.request.user_id,
+            device_id: self.request.device_id.as_deref(),
+            format: ClientFormat::Sync,
+        };
+        let rendered = rooms.render(event, &viewer, membership)?;
+        match &self.request.filter.event_fields {
+            None => Ok(rendered),
+            Some(wanted) => Ok(fields::only(&rendered, wanted).unwrap_or(rendered)),
+        }
+    }
+
+    fn tell_extras(&self, room_id: &OwnedRoomId, joined: &mut JoinedRoom) {
+        let (extras, user_id) = (&self.sync.extras, &self.request.user_id);
+        let filter = &self.request.filter.room.account_data;
+        joined.account_data.events = extras.room_account_data(user_id, room_id, self.window);
+        joined.account_data.events.retain(|event| {
+            lets_type_through(filter.types.as_deref(), &filter.not_types, || fields::text(event, "type"))
+        });
+        let filter = &self.request.filter.room.ephemeral;
+        let wants = |event_type: &str| {
+            lets_type_through(filter.types.as_deref(), &filter.not_types, || event_type.to_owned())
+        };
+        let mut put = |event: serde_json::Value| {
+            joined.ephemeral.events.extend(serde_json::value::to_raw_value(&event));
+        };
+        if wants("m.typing")
+            && let Some(typing) = extras.typing(room_id, self.window)
+        {
+            put(json!({ "type": "m.typing", "content": { "user_ids": typing } }));
+        }
+        if wants("m.receipt")
+            && let Some(content) = extras.receipts(room_id, user_id, self.window)
+        {
+            put(json!({ "type": "m.receipt", "content": content }));
+        }
+    }
+
+    fn tell_unread(&self, room_id: &OwnedRoomId, joined: &mut JoinedRoom) {
+        let unread = self.sync.extras.unread(&self.request.user_id, room_id);
+        let (mut notifications, mut highlights) = (unread.notifications, unread.highlights);
+        if self.request.filter.room.timeline.unread_thread_notifications {
+            let counts =
+                |(notification_count, highlight_count)| Counts { highlight_count, notification_count };
+            joined.unread_thread_notifications =
+                unread.threads.into_iter().map(|(thread, of_thread)| (thread, counts(of_thread))).collect();
+        } else {
+            notifications += unread.threads.values().map(|(notifications, _)| notifications).sum::<u64>();
+            highlights += unread.threads.values().map(|(_, highlights)| highlights).sum::<u64>();
+        }
+        joined.unread_notifications =
+            Counts { highlight_count: highlights, notification_count: notifications };
+    }
+}
+
+fn at_most(entry: &Result<TimelineEntry, StoreError>, upto: Position) -> bool {
+    entry.as_ref().is_ok_and(|entry| entry.position <= upto)
+}
