@@ -8,6 +8,8 @@ pub mod transaction;
 pub mod bridge;
 #[cfg(feature = "framework")]
 pub mod client;
+#[cfg(all(test, feature = "framework"))]
+mod fake;
 #[cfg(feature = "framework")]
 pub mod intent;
 #[cfg(feature = "framework")]
