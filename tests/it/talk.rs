@@ -145,6 +145,8 @@ async fn inspircd_over_tls() {
 async fn the_conversation_goes_on_after_a_restart_of_the_bridge() {
     let irc = require!(InspIrcd::start().await);
     let (homeserver, bridge) = ours(irc.address).await;
+    let checked = bridge.files().run(&["check"]);
+    assert!(checked.status.success(), "{checked:?}");
     let mut scene = Scene::open(&homeserver.url(), irc.address, bridge, &[]).await;
     texts_cross_both_ways(&mut scene).await;
     scene.bridge.stop();
