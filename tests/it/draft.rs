@@ -114,6 +114,7 @@ impl Service {
             Some(("rooms", alias)) if alias == encode(ALIAS) => self.make_room().await,
             Some(("users", user)) if user == encode(&self.dialect.bob()) => self.make_bob().await,
             Some(("transactions", _)) => (200, json!({})),
+            Some(("_matrix", _)) => (404, json!({"errcode": "M_UNRECOGNIZED", "error": "no such path"})),
             _ => (404, json!({"errcode": "M_NOT_FOUND", "error": "not on IRC"})),
         }
     }
