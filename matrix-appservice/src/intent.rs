@@ -31,6 +31,8 @@ use ruma::{OwnedUserId, RoomId, ServerName, UserId};
 
 pub use profile::Profile;
 pub use room::CreateRoom;
+#[cfg(test)]
+pub(crate) use send::transaction_id;
 pub use send::{Redacting, Sending};
 
 use self::lock::KeyedLocks;

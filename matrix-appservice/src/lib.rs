@@ -15,6 +15,8 @@ pub mod intent;
 #[cfg(feature = "framework")]
 mod metrics;
 #[cfg(feature = "framework")]
+pub mod outbox;
+#[cfg(feature = "framework")]
 mod store;
 
 pub use registration::{Namespace, NamespaceKind, NamespaceSet, Namespaces, Ownership, Registration, Secret};

@@ -46,6 +46,12 @@ pub(crate) enum Tree {
     Identities = 16,
     /// The rooms that users of the application service are in.
     Joined = 17,
+    /// Events that wait to be sent.
+    Outbox = 18,
+    /// Events that were sent, by key.
+    Delivered = 19,
+    /// Events that the homeserver refused.
+    OutboxDead = 20,
     /// Portals by key.
     Portals = 32,
     /// Portal keys by room.
