@@ -27,7 +27,7 @@ mod request;
 mod state_tree;
 mod stored;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod timeline;
 mod txn;
 mod unsigned;

@@ -15,8 +15,6 @@ use serde_json::value::RawValue;
 
 mod power;
 mod resolution;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use self::{
     power::PowerLevels,

@@ -22,6 +22,7 @@ mod forks;
 mod history;
 mod members;
 mod sending;
+mod versions;
 
 /// A server without its HTTP part.
 pub(crate) struct Fixture {

@@ -227,7 +227,7 @@ impl Rooms {
     }
 
     /// Gives a proposal its place in the graph, hashes and signs it.
-    fn build(
+    pub(super) fn build(
         &self,
         room: &Room,
         head: &mut Head,
@@ -268,7 +268,13 @@ impl Rooms {
     }
 
     /// Checks an event against the state that it is added to.
-    fn authorize(&self, room: &Room, head: &mut Head, state: &RoomState, pdu: &Pdu) -> Result<(), RoomError> {
+    pub(super) fn authorize(
+        &self,
+        room: &Room,
+        head: &mut Head,
+        state: &RoomState,
+        pdu: &Pdu,
+    ) -> Result<(), RoomError> {
         if pdu.event_type == TimelineEventType::RoomCreate {
             return rules::check_auth_events(&room.rules, pdu, |_| None)
                 .map_err(|denied| RoomError::BadJson(denied.0));
@@ -623,7 +629,7 @@ fn answered(event_id: String) -> Result<OwnedEventId, StoreError> {
 }
 
 /// Whose membership a member event gives, and which.
-fn member_of(event: &StoredEvent) -> Option<(OwnedUserId, Member)> {
+pub(super) fn member_of(event: &StoredEvent) -> Option<(OwnedUserId, Member)> {
     if event.pdu.event_type != TimelineEventType::RoomMember {
         return None;
     }

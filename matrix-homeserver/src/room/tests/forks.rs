@@ -1,1 +1,148 @@
+//! Histories that fork and come together again.
 
+use ruma::EventId;
+
+use super::*;
+use crate::{
+    event::canonical_content,
+    room::{
+        live::{Authorities, Extremity, RoomState},
+        write::{Proposal, Signed},
+    },
+    store::WriteSet,
+};
+
+impl Fixture {
+    /// Sends an event as if its sender's server knew nothing after `parent`.
+    async fn send_after(
+        &self,
+        room_id: &OwnedRoomId,
+        parent: &EventId,
+        sender: &str,
+        event_type: &str,
+        state_key: Option<&str>,
+        content: Value,
+    ) -> Result<OwnedEventId, RoomError> {
+        let rooms = &self.rooms;
+        let room = rooms.get(room_id)?.unwrap();
+        let (parent, _) = rooms.events().by_id(parent)?.unwrap();
+        let mut before = StateTree::at(parent.meta.state_before);
+        let mut set = WriteSet::new();
+        if let Some(key) = &parent.pdu.state_key {
+            before =
+                before.with(&self.store, &parent.pdu.event_type.to_string(), key, parent.number, &mut set)?;
+        }
+        let mut then = RoomState::empty();
+        then.state = before.clone();
+        then.extremities = vec![Extremity {
+            event_id: parent.pdu.event_id.clone(),
+            depth: parent.pdu.depth,
+            state_after: before.root(),
+        }];
+        for entry in before.entries(&self.store)? {
+            let event = rooms.events().expect(entry.number)?;
+            if let Some((user_id, member)) = write::member_of(&event) {
+                then.set_member(user_id, member);
+            }
+        }
+        let proposal = Proposal {
+            sender: user(sender),
+            event_type: event_type.into(),
+            state_key: state_key.map(str::to_owned),
+            content: raw(&content),
+            origin_server_ts: None,
+            redacts: None,
+            sent_by: None,
+        };
+        let pending = {
+            let mut guard = room.writer.lock().await;
+            let head = &mut *guard;
+            head.authorities = Authorities::default();
+            let body = canonical_content(&proposal.content)?;
+            let (pdu, json) = rooms.build(&room, head, &then, proposal, body)?;
+            rooms.authorize(&room, head, &then, &pdu)?;
+            head.authorities = Authorities::default();
+            let mut after = head.state.clone();
+            let event = rooms.insert(
+                &room,
+                head,
+                &mut after,
+                Signed { pdu, json, sent_by: None, before },
+                &mut set,
+            )?;
+            (event.pdu.event_id.clone(), rooms.stage(&room, head, after, set))
+        };
+        pending.1.await?;
+        Ok(pending.0)
+    }
+}
+
+#[tokio::test]
+async fn in_every_version_a_ban_on_one_side_of_a_fork_undoes_what_the_banned_user_did_on_the_other() {
+    for version in Rooms::supported_versions() {
+        let fixture = Fixture::new();
+        let room = fixture.room_of_version("alice", version.clone()).await;
+        fixture.join(&room, "bob").await.unwrap();
+        let mut levels = fixture.state_of(&room, "alice", "m.room.power_levels", "");
+        levels["users"]["@bob:hs.test"] = json!(50);
+        fixture.set_state(&room, "alice", "m.room.power_levels", levels).await.unwrap();
+        fixture.set_state(&room, "alice", "m.room.topic", json!({ "topic": "old" })).await.unwrap();
+        let fork = fixture.send(&room, "alice", "the fork").await.unwrap();
+
+        let topic = json!({ "topic": "bob's" });
+        fixture.send_after(&room, &fork, "bob", "m.room.topic", Some(""), topic).await.unwrap();
+        assert_eq!(fixture.state_of(&room, "alice", "m.room.topic", "")["topic"], "bob's");
+        let ban = json!({ "membership": "ban" });
+        fixture.send_after(&room, &fork, "alice", "m.room.member", Some("@bob:hs.test"), ban).await.unwrap();
+
+        let live = fixture.rooms.get(&room).unwrap().unwrap();
+        assert_eq!(live.view().extremities.len(), 2, "{version}");
+        assert_eq!(fixture.state_of(&room, "alice", "m.room.topic", "")["topic"], "old", "{version}");
+        assert!(!fixture.rooms.is_joined(&room, &user("bob")).unwrap());
+        assert!(is_forbidden(fixture.send(&room, "bob", "x").await));
+
+        let merge = fixture.send(&room, "alice", "merge").await.unwrap();
+        let (merge, _) = fixture.rooms.events().by_id(&merge).unwrap().unwrap();
+        assert_eq!(merge.pdu.prev_events.len(), 2);
+        assert_eq!(live.view().extremities.len(), 1);
+        assert_eq!(fixture.state_of(&room, "alice", "m.room.topic", "")["topic"], "old", "{version}");
+
+        // The same from the rows alone.
+        let again = Fixture { rooms: rooms_in(fixture.store.clone()), store: fixture.store.clone() };
+        assert_eq!(again.state_of(&room, "alice", "m.room.topic", "")["topic"], "old");
+        assert!(!again.rooms.is_joined(&room, &user("bob")).unwrap());
+        again.send(&room, "alice", "on").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn of_two_topics_at_the_same_time_the_later_one_holds_whichever_came_first() {
+    for first in [0, 1] {
+        let fixture = Fixture::new();
+        let room = fixture.room("alice").await;
+        fixture.join(&room, "bob").await.unwrap();
+        let fork = fixture.send(&room, "alice", "the fork").await.unwrap();
+        for n in [first, 1 - first] {
+            let topic = json!({ "topic": n.to_string() });
+            fixture.send_after(&room, &fork, "alice", "m.room.topic", Some(""), topic).await.unwrap();
+        }
+        let topic = fixture.state_of(&room, "alice", "m.room.topic", "");
+        assert_eq!(topic["topic"], (1 - first).to_string());
+    }
+}
+
+#[tokio::test]
+async fn a_demotion_holds_against_what_the_demoted_user_did_at_the_same_time() {
+    let fixture = Fixture::new();
+    let room = fixture.room_of_version("alice", RoomVersionId::V11).await;
+    fixture.join(&room, "bob").await.unwrap();
+    fixture.join(&room, "carol").await.unwrap();
+    let levels = |bob: u32| json!({ "users": { "@alice:hs.test": 100, "@bob:hs.test": bob } });
+    fixture.set_state(&room, "alice", "m.room.power_levels", levels(50)).await.unwrap();
+    let fork = fixture.send(&room, "alice", "the fork").await.unwrap();
+    let kick = json!({ "membership": "leave" });
+    fixture.send_after(&room, &fork, "bob", "m.room.member", Some("@carol:hs.test"), kick).await.unwrap();
+    fixture.send_after(&room, &fork, "alice", "m.room.power_levels", Some(""), levels(0)).await.unwrap();
+    assert_eq!(fixture.state_of(&room, "alice", "m.room.power_levels", "")["users"]["@bob:hs.test"], 0);
+    assert!(fixture.rooms.is_joined(&room, &user("carol")).unwrap());
+}
