@@ -15,6 +15,7 @@ mod builder;
 mod draft;
 mod namespace_set;
 mod namespaces;
+mod pattern;
 mod problems;
 mod read;
 mod secret;

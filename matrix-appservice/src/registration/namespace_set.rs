@@ -1,11 +1,11 @@
 //! Who owns a user, an alias or a room.
 
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 
-use super::namespaces::{Namespace, NamespaceKind, Namespaces};
-
-/// How large a compiled pattern may be, in bytes: a guard against patterns that explode.
-const COMPILED_LIMIT: usize = 1 << 20;
+use super::{
+    namespaces::{Namespace, NamespaceKind, Namespaces},
+    pattern::compile,
+};
 
 /// What an application service has to do with an identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,13 +98,4 @@ impl Patterns {
             Ownership::None
         }
     }
-}
-
-/// Compiles a pattern so that it matches from the start of the text.
-///
-/// The pattern is compiled alone first: `a)(b` is an error, though `^(?:a)(b)` is not.
-pub(super) fn compile(pattern: &str) -> Result<Regex, regex::Error> {
-    let build = |pattern: &str| RegexBuilder::new(pattern).size_limit(COMPILED_LIMIT).build();
-    build(pattern)?;
-    build(&format!(r"\A(?:{pattern})"))
 }

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use super::{
     Registration, RegistrationProblems, Secret,
-    namespace_set::compile,
     namespaces::{Namespace, NamespaceKind, Namespaces},
+    pattern::{compile, explain},
     problems::Problem,
 };
 
@@ -240,13 +240,7 @@ impl Reader {
     fn check_pattern(&mut self, kind: NamespaceKind, path: &str, regex: &str) {
         let path = format!("{path}.regex");
         if let Err(error) = compile(regex) {
-            let what = match error {
-                regex::Error::CompiledTooBig(_) => "is too large a pattern".to_owned(),
-                error => format!(
-                    "`{regex}` is not a regular expression ({})",
-                    error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ")
-                ),
-            };
+            let what = explain(regex, &error);
             self.problem(
                 path,
                 what,
