@@ -9,6 +9,5 @@ mod documents;
 mod draft;
 mod durability;
 mod harness;
-mod intents;
 mod scene;
 mod talk;
