@@ -30,7 +30,6 @@ mod read;
 pub(crate) mod register;
 mod room_list;
 mod send;
-mod sync;
 mod uia;
 mod versions;
 
@@ -133,7 +132,6 @@ fn sections() -> Vec<Routes> {
         account::routes(),
         devices::routes(),
         filter::routes(),
-        sync::routes(),
         create_room::routes(),
         directory::routes(),
         membership::routes(),

@@ -60,8 +60,7 @@ impl TestUser {
     }
 
     /// Waits for a text message with exactly this body in the room.
-    pub async fn wait_for_text(&self, room: impl AsRef<str>, body: &str) -> Result<Value, TestError> {
-        let room = room.as_ref();
+    pub async fn wait_for_text(&self, room: &str, body: &str) -> Result<Value, TestError> {
         self.wait_for_described(&format!("the text {body:?} in {room}"), |event| {
             event["type"] == "m.room.message" && event["room_id"] == room && event["content"]["body"] == body
         })
@@ -71,11 +70,10 @@ impl TestUser {
     /// Waits until the membership of a user in a room becomes `membership`.
     pub async fn wait_for_membership(
         &self,
-        room: impl AsRef<str>,
-        user: impl AsRef<str>,
+        room: &str,
+        user: &str,
         membership: &str,
     ) -> Result<Value, TestError> {
-        let (room, user) = (room.as_ref(), user.as_ref());
         self.wait_for_described(&format!("{membership} of {user} in {room}"), |event| {
             event["type"] == "m.room.member"
                 && event["room_id"] == room

@@ -1,33 +1,9 @@
 //! Passwords in the configuration: given as `x`, or in a file as `x_file`.
 
-use std::fmt;
-
+pub use matrix_appservice::registration::Secret;
 use serde_json::Value;
-use zeroize::Zeroizing;
 
 use super::setting::{Node, Setting};
-
-/// A password. `Debug` shows nothing of it, and the memory is wiped when it is dropped.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Zeroizing<String>);
-
-impl Secret {
-    /// Takes a password into care.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(Zeroizing::new(text.into()))
-    }
-
-    /// The password itself, to send it where it belongs.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
 
 impl Setting for Secret {
     fn read(node: &Node<'_>) -> Option<Self> {

@@ -170,13 +170,10 @@ impl TestClient {
             None
         })
         .await;
-        match found {
-            Ok(Some(line)) => line,
-            Ok(None) => panic!("{}: the connection was closed after {passed:#?}", self.nick),
-            Err(_elapsed) => {
-                panic!("{}: no such line came in {DEADLINE:?}; these did: {passed:#?}", self.nick)
-            }
-        }
+        let Ok(found) = found else {
+            panic!("{}: no such line came in {DEADLINE:?}; these did: {passed:#?}", self.nick)
+        };
+        found.unwrap_or_else(|| panic!("{}: the connection was closed after {passed:#?}", self.nick))
     }
 
     /// Waits until `nick` says `text` to `target`.
