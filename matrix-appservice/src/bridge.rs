@@ -9,16 +9,28 @@
 //! is journalled before [`RemoteSink::push`] completes. What Matrix users do arrives at
 //! [`Login::send`] and [`Login::apply`], one at a time and in order for each portal.
 
+mod builder;
 mod command;
 mod context;
+mod convert;
+mod core;
+mod erased;
 mod escape;
+mod ghost;
+mod handler;
 mod info;
+mod journal;
+mod keyed;
 mod login;
+mod login_set;
 mod matrix;
+mod metrics;
 mod network;
+mod portal;
 mod remote;
 mod sink;
 
+pub use builder::{Bridge, BridgeBuilder, BridgeError};
 pub use command::{Command, CommandCall, CommandReply};
 pub use context::BridgeContext;
 pub use info::{ChatInfo, ChatKind, JoinPolicy, RoomFeatures, UserInfo};

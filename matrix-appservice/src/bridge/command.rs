@@ -1,10 +1,18 @@
 //! What users can tell the bot to do.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use ruma::{OwnedRoomId, OwnedUserId};
 
 use super::BridgeContext;
 use crate::network_id::PortalKey;
+
+mod help;
+mod login;
+mod logins;
+mod logout;
+mod reconnect;
 
 /// Something that a user can tell the bot to do: `join #rust` in the management room, `!irc join #rust`
 /// elsewhere.
@@ -14,6 +22,7 @@ pub trait Command: Send + Sync + 'static {
     fn name(&self) -> &str;
 
     /// What follows the name: `<channel> [key]`.
+    #[expect(clippy::unnecessary_literal_bound, reason = "implementations need not return a literal")]
     fn usage(&self) -> &str {
         ""
     }
@@ -97,3 +106,48 @@ impl<T: Into<String>> From<T> for CommandReply {
         Self::text(text)
     }
 }
+
+/// The commands of a bridge: the built-in ones and the network's. Where both have a name, the network's
+/// wins.
+#[derive(Clone, Default)]
+pub(crate) struct Commands {
+    all: Vec<Arc<dyn Command>>,
+}
+
+impl Commands {
+    /// The built-in commands and those of the network. `login` is there if the network offers it.
+    pub(crate) fn new(of_network: Vec<Arc<dyn Command>>, login_usage: Option<&str>) -> Self {
+        let mut all = of_network;
+        let mut built_in: Vec<Arc<dyn Command>> =
+            vec![Arc::new(logins::Logins), Arc::new(logout::Logout), Arc::new(reconnect::Reconnect)];
+        if let Some(usage) = login_usage {
+            built_in.push(Arc::new(login::LogIn::new(usage)));
+        }
+        for command in built_in {
+            if all.iter().all(|known| known.name() != command.name()) {
+                all.push(command);
+            }
+        }
+        all.sort_by(|one, other| one.name().cmp(other.name()));
+        Self { all }
+    }
+
+    /// The command that a line calls and what follows its name; the name's case does not matter.
+    pub(crate) fn find(&self, line: &str) -> Option<(Arc<dyn Command>, String)> {
+        let (name, arguments) = split(line);
+        if name == "help" {
+            return Some((Arc::new(help::Help::new(&self.all)), arguments));
+        }
+        let command = self.all.iter().find(|command| command.name() == name)?;
+        Some((Arc::clone(command), arguments))
+    }
+}
+
+fn split(line: &str) -> (String, String) {
+    let line = line.trim();
+    let (name, arguments) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    (name.to_lowercase(), arguments.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use ruma::{OwnedRoomId, OwnedUserId, ServerName, UserId};
 use serde_json::Value;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{LoginRecord, NetworkInfo};
+use super::{LoginRecord, LoginState, NetworkInfo, UserInfo};
 use crate::network_id::{LoginId, PortalKey, RemoteUserId};
 
 /// What the framework offers to a network and its commands. Cheap to clone.
@@ -112,6 +112,42 @@ impl BridgeContext {
         self.port.reopen_login(id).await
     }
 
+    /// How a login is; `None` if it is not open.
+    pub fn login_state(&self, id: &LoginId) -> Option<LoginState> {
+        self.port.login_state(id)
+    }
+
+    /// Logs a user in as [`Network::log_in`](super::Network::log_in) says; stored, open and
+    /// connected or on the way when it returns.
+    ///
+    /// # Errors
+    /// What the network says; or if the login cannot be stored or opened.
+    pub async fn log_in(&self, user: &UserId, arguments: &str) -> Result<LoginId, super::NetworkError> {
+        self.port.log_in(user, arguments).await
+    }
+
+    /// How a Matrix user shows himself, as far as the homeserver tells.
+    pub async fn profile(&self, user: &UserId) -> UserInfo {
+        self.port.profile(user).await
+    }
+
+    /// Makes the room of a portal, if there is none, and lets `invite` into it.
+    ///
+    /// # Errors
+    /// What the network or the homeserver says.
+    pub async fn open_portal(
+        &self,
+        portal: &PortalKey,
+        invite: Option<&UserId>,
+    ) -> Result<OwnedRoomId, super::NetworkError> {
+        self.port.open_portal(portal, invite).await
+    }
+
+    /// Says something in a room as the bot, as a notice.
+    pub async fn say(&self, room: &ruma::RoomId, text: &str) {
+        self.port.say(room, text).await;
+    }
+
     /// Tells a Matrix user something in his management room, which is made if there is none.
     pub async fn tell(&self, user: &UserId, text: &str) {
         self.port.tell(user, text).await;
@@ -156,6 +192,15 @@ pub(crate) trait ContextPort: Send + Sync {
     async fn save_login(&self, record: LoginRecord) -> Result<(), super::NetworkError>;
     async fn remove_login(&self, id: &LoginId);
     async fn reopen_login(&self, id: &LoginId) -> Result<(), super::NetworkError>;
+    fn login_state(&self, id: &LoginId) -> Option<LoginState>;
+    async fn log_in(&self, user: &UserId, arguments: &str) -> Result<LoginId, super::NetworkError>;
+    async fn profile(&self, user: &UserId) -> UserInfo;
+    async fn open_portal(
+        &self,
+        portal: &PortalKey,
+        invite: Option<&UserId>,
+    ) -> Result<OwnedRoomId, super::NetworkError>;
+    async fn say(&self, room: &ruma::RoomId, text: &str);
     async fn tell(&self, user: &UserId, text: &str);
     async fn get(&self, key: &str) -> Option<Value>;
     async fn put(&self, key: &str, value: Option<Value>) -> Result<(), super::NetworkError>;

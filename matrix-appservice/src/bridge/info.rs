@@ -162,6 +162,9 @@ pub struct RoomFeatures {
     pub membership: bool,
     /// Power levels from Matrix.
     pub power: bool,
+    /// Whether the network shows who wrote a relayed message. If not, the framework puts the name into the
+    /// text.
+    pub names: bool,
     /// Whether [`Login::history`](super::Login::history) has anything to give.
     pub history: bool,
 }
