@@ -42,6 +42,14 @@ pub struct Store {
 pub(crate) enum Tree {
     /// The layout of the rows.
     Meta = 0,
+    /// Transactions with events that are not dealt with.
+    Inbox = 1,
+    /// How far events of the inbox have come.
+    InboxProgress = 2,
+    /// Which events have been accepted.
+    Seen = 3,
+    /// Events that were given up.
+    DeadLetters = 4,
     /// What was ensured of users of the application service.
     Identities = 16,
     /// The rooms that users of the application service are in.

@@ -9,5 +9,6 @@ mod documents;
 mod draft;
 mod durability;
 mod harness;
+mod intents;
 mod scene;
 mod talk;
