@@ -30,6 +30,7 @@ mod read;
 pub(crate) mod register;
 mod room_list;
 mod send;
+mod sync;
 mod uia;
 mod versions;
 
@@ -132,6 +133,7 @@ fn sections() -> Vec<Routes> {
         account::routes(),
         devices::routes(),
         filter::routes(),
+        sync::routes(),
         create_room::routes(),
         directory::routes(),
         membership::routes(),

@@ -14,8 +14,9 @@ use crate::{
     event::ServerKey,
     room::{Rooms, RoomsConfig},
     store::{Store, StoreError, Tree, WriteSet, key},
+    sync,
     testing::TestUser,
-    user::{Hasher, NewAccount, NewSession, UserError, Users},
+    user::{Extras, Hasher, NewAccount, NewSession, UserError, Users},
 };
 
 mod actions;
@@ -78,6 +79,7 @@ pub(crate) struct Services {
     pub(crate) config: Config,
     pub(crate) users: Arc<Users>,
     pub(crate) rooms: Rooms,
+    pub(crate) sync: sync::Sync,
     pub(crate) appservices: Arc<Appservices>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) limits: Limits,
@@ -105,9 +107,12 @@ impl Services {
         let rooms = Rooms::new(store.clone(), rooms_config, Arc::new(observer))?;
         let users = Arc::new(Users::new(store, config.server_name.clone(), hasher));
         wake_for_typing(&users, &rooms);
+        let extras = Extras { users: users.clone(), rooms: rooms.clone() };
+        let sync = sync::Sync::new(rooms.clone(), Arc::new(extras));
         Ok(Self {
             users,
             rooms,
+            sync,
             directory,
             limits: Limits::new(config.rate_limits),
             metrics: Metrics::default(),
@@ -289,8 +294,14 @@ impl Homeserver {
         self.services.metrics.server_errors.get()
     }
 
-    /// Stops accepting requests, lets those in flight finish for a moment, and returns when everything has ended.
+    /// [`stop`](Self::stop), for those who own the server.
     pub async fn shutdown(self) {
+        self.stop().await;
+    }
+
+    /// Stops accepting requests, lets those in flight finish for a moment, and returns when everything has ended. The
+    /// data directory is free again when the handle is dropped, too.
+    pub async fn stop(&self) {
         self.services.stop();
         self.services.tracker.close();
         self.services.tracker.wait().await;

@@ -3,7 +3,7 @@
 //! The authorisation rules and the state resolution of ruma-state-res, with what it asks of its caller. Pure:
 //! events come in by functions.
 
-use std::{borrow::Borrow, sync::Arc};
+use std::sync::Arc;
 
 use ruma::{
     EventId, UserId,
@@ -61,8 +61,6 @@ pub(crate) fn check_auth_events(
     event: &Pdu,
     fetch: impl Fn(&EventId) -> Option<Arc<Pdu>>,
 ) -> Result<(), Denied> {
-    state_res::check_state_independent_auth_rules(&rules.authorization, event, |id: &EventId| {
-        fetch(id.borrow())
-    })
-    .map_err(Denied)
+    state_res::check_state_independent_auth_rules(&rules.authorization, event, |id: &EventId| fetch(id))
+        .map_err(Denied)
 }

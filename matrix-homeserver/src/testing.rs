@@ -261,49 +261,59 @@ impl TestUser {
     }
 
     /// Joins a room by its ID or an alias.
-    pub async fn join(&self, room_or_alias: &str) -> Result<OwnedRoomId, TestError> {
-        let path = format!("/_matrix/client/v3/join/{}", encode(room_or_alias));
+    pub async fn join(&self, room_or_alias: impl AsRef<str>) -> Result<OwnedRoomId, TestError> {
+        let path = format!("/_matrix/client/v3/join/{}", encode(room_or_alias.as_ref()));
         room_id(&self.post(&path, json!({})).await?, &path)
     }
 
     /// Invites a user into a room.
-    pub async fn invite(&self, room: &str, user: &str) -> Result<(), TestError> {
-        self.membership(room, "invite", json!({"user_id": user})).await
+    pub async fn invite(&self, room: impl AsRef<str>, user: impl AsRef<str>) -> Result<(), TestError> {
+        self.membership(room, "invite", json!({"user_id": user.as_ref()})).await
     }
 
     /// Leaves a room, or rejects an invitation.
-    pub async fn leave(&self, room: &str) -> Result<(), TestError> {
+    pub async fn leave(&self, room: impl AsRef<str>) -> Result<(), TestError> {
         self.membership(room, "leave", json!({})).await
     }
 
     /// Kicks a user out of a room.
-    pub async fn kick(&self, room: &str, user: &str, reason: &str) -> Result<(), TestError> {
-        self.membership(room, "kick", json!({"user_id": user, "reason": reason})).await
+    pub async fn kick(
+        &self,
+        room: impl AsRef<str>,
+        user: impl AsRef<str>,
+        reason: &str,
+    ) -> Result<(), TestError> {
+        self.membership(room, "kick", json!({"user_id": user.as_ref(), "reason": reason})).await
     }
 
     /// Bans a user from a room.
-    pub async fn ban(&self, room: &str, user: &str, reason: &str) -> Result<(), TestError> {
-        self.membership(room, "ban", json!({"user_id": user, "reason": reason})).await
+    pub async fn ban(
+        &self,
+        room: impl AsRef<str>,
+        user: impl AsRef<str>,
+        reason: &str,
+    ) -> Result<(), TestError> {
+        self.membership(room, "ban", json!({"user_id": user.as_ref(), "reason": reason})).await
     }
 
     /// Lifts a ban.
-    pub async fn unban(&self, room: &str, user: &str) -> Result<(), TestError> {
-        self.membership(room, "unban", json!({"user_id": user})).await
+    pub async fn unban(&self, room: impl AsRef<str>, user: impl AsRef<str>) -> Result<(), TestError> {
+        self.membership(room, "unban", json!({"user_id": user.as_ref()})).await
     }
 
-    async fn membership(&self, room: &str, verb: &str, body: Value) -> Result<(), TestError> {
+    async fn membership(&self, room: impl AsRef<str>, verb: &str, body: Value) -> Result<(), TestError> {
         self.post(&room_path(room, verb), body).await.map(drop)
     }
 
     /// Sends a text message.
-    pub async fn send_text(&self, room: &str, text: &str) -> Result<OwnedEventId, TestError> {
+    pub async fn send_text(&self, room: impl AsRef<str>, text: &str) -> Result<OwnedEventId, TestError> {
         self.send_event(room, "m.room.message", json!({"msgtype": "m.text", "body": text})).await
     }
 
     /// Sends an event under a transaction ID of its own.
     pub async fn send_event(
         &self,
-        room: &str,
+        room: impl AsRef<str>,
         event_type: &str,
         content: Value,
     ) -> Result<OwnedEventId, TestError> {
@@ -314,7 +324,7 @@ impl TestUser {
     /// Sends an event under the given transaction ID; the same ID again yields the same event.
     pub async fn send_event_as(
         &self,
-        room: &str,
+        room: impl AsRef<str>,
         event_type: &str,
         txn_id: &str,
         content: Value,
@@ -324,16 +334,21 @@ impl TestUser {
     }
 
     /// Redacts an event.
-    pub async fn redact(&self, room: &str, event: &str, reason: &str) -> Result<OwnedEventId, TestError> {
+    pub async fn redact(
+        &self,
+        room: impl AsRef<str>,
+        event: impl AsRef<str>,
+        reason: &str,
+    ) -> Result<OwnedEventId, TestError> {
         let txn_id = self.transaction_id();
-        let path = room_path(room, &format!("redact/{}/{}", encode(event), encode(&txn_id)));
+        let path = room_path(room, &format!("redact/{}/{}", encode(event.as_ref()), encode(&txn_id)));
         event_id(&self.put(&path, json!({"reason": reason})).await?, &path)
     }
 
     /// Sets a state event.
     pub async fn set_state(
         &self,
-        room: &str,
+        room: impl AsRef<str>,
         event_type: &str,
         state_key: &str,
         content: Value,
@@ -345,7 +360,7 @@ impl TestUser {
     /// The content of a state event, if there is one.
     pub async fn state(
         &self,
-        room: &str,
+        room: impl AsRef<str>,
         event_type: &str,
         state_key: &str,
     ) -> Result<Option<Value>, TestError> {
@@ -357,7 +372,7 @@ impl TestUser {
     }
 
     /// All current state events of a room.
-    pub async fn full_state(&self, room: &str) -> Result<Vec<Value>, TestError> {
+    pub async fn full_state(&self, room: impl AsRef<str>) -> Result<Vec<Value>, TestError> {
         let path = room_path(room, "state");
         match self.get(&path).await? {
             Value::Array(events) => Ok(events),
@@ -366,19 +381,19 @@ impl TestUser {
     }
 
     /// The newest events of a room, newest first, at most `limit`.
-    pub async fn messages(&self, room: &str, limit: usize) -> Result<Vec<Value>, TestError> {
+    pub async fn messages(&self, room: impl AsRef<str>, limit: usize) -> Result<Vec<Value>, TestError> {
         let path = room_path(room, &format!("messages?dir=b&limit={limit}"));
         chunk(self.get(&path).await?, path)
     }
 
     /// The `m.room.member` events of a room.
-    pub async fn members(&self, room: &str) -> Result<Vec<Value>, TestError> {
+    pub async fn members(&self, room: impl AsRef<str>) -> Result<Vec<Value>, TestError> {
         let path = room_path(room, "members");
         chunk(self.get(&path).await?, path)
     }
 
     /// The IDs of the joined members of a room, sorted.
-    pub async fn joined_members(&self, room: &str) -> Result<Vec<String>, TestError> {
+    pub async fn joined_members(&self, room: impl AsRef<str>) -> Result<Vec<String>, TestError> {
         let path = room_path(room, "joined_members");
         let mut answer = self.get(&path).await?;
         let Value::Object(joined) = answer["joined"].take() else {
@@ -402,11 +417,11 @@ pub fn encode(segment: &str) -> String {
     percent_encoding::utf8_percent_encode(segment, KEPT).to_string()
 }
 
-fn room_path(room: &str, rest: &str) -> String {
-    format!("/_matrix/client/v3/rooms/{}/{rest}", encode(room))
+fn room_path(room: impl AsRef<str>, rest: &str) -> String {
+    format!("/_matrix/client/v3/rooms/{}/{rest}", encode(room.as_ref()))
 }
 
-fn state_path(room: &str, event_type: &str, state_key: &str) -> String {
+fn state_path(room: impl AsRef<str>, event_type: &str, state_key: &str) -> String {
     room_path(room, &format!("state/{}/{}", encode(event_type), encode(state_key)))
 }
 
@@ -431,8 +446,9 @@ fn chunk(mut answer: Value, path: String) -> Result<Vec<Value>, TestError> {
     }
 }
 
-/// A connection pool that belongs to the runtime of the caller. Certificates are loaded only where they are needed.
-fn http_client(base_url: &str) -> reqwest::Client {
+/// An HTTP client for a homeserver at this URL, for requests that [`TestUser`] does not make. Its connections belong to
+/// the runtime of the caller; certificates are loaded only where they are needed.
+pub fn http_client(base_url: &str) -> reqwest::Client {
     crate::install_crypto();
     let builder = reqwest::Client::builder().tcp_nodelay(true).no_proxy();
     let builder =

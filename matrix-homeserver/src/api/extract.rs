@@ -10,7 +10,10 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderMap, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{
+    Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 
 use super::{
     AppState,
@@ -108,16 +111,25 @@ impl<T: DeserializeOwned> FromRequest<AppState> for OptionalJson<T> {
     }
 }
 
-/// Parses a body. What is not JSON differs from what is JSON of another shape.
+/// Parses a body, which is an object everywhere in the specification. What is not JSON differs from what is JSON of another
+/// shape.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
-    serde_json::from_slice(body).map_err(|error| {
+    let bad_json = || ApiError::bad_json("the body is JSON, but not of the shape that this endpoint expects");
+    let refuse = |error: &serde_json::Error| {
         // Nesting beyond the parser's limit is well-formed JSON, but reads as a syntax error.
         if error.is_data() || error.to_string().starts_with("recursion limit") {
-            ApiError::bad_json("the body is JSON, but not of the shape that this endpoint expects")
+            bad_json()
         } else {
             ApiError::not_json("the body is not JSON")
         }
-    })
+    };
+    if !body.trim_ascii_start().starts_with(b"{") {
+        // A list would do for a structure otherwise.
+        return Err(
+            serde_json::from_slice::<IgnoredAny>(body).map_or_else(|error| refuse(&error), |_| bad_json())
+        );
+    }
+    serde_json::from_slice(body).map_err(|error| refuse(&error))
 }
 
 /// Collects a body of at most `limit` bytes.

@@ -2,9 +2,10 @@
 //! server can do.
 
 use axum::{extract::State, routing::get};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{AppState, Reply, Requester, Routes, auth::MaybeRequester};
+use crate::room::Rooms;
 
 /// Every version of the specification that clients may ask for.
 const VERSIONS: [&str; 27] = [
@@ -36,8 +37,9 @@ async fn get_versions(_: MaybeRequester) -> Reply<Value> {
 }
 
 async fn get_capabilities(State(app): State<AppState>, _: Requester) -> Reply<Value> {
-    let available: serde_json::Map<String, Value> =
-        (1..=12).map(|version: u8| (version.to_string(), "stable".into())).collect();
+    let versions = Rooms::supported_versions();
+    let available: Map<String, Value> =
+        versions.into_iter().map(|version| (version.to_string(), "stable".into())).collect();
     Reply(json!({
         "capabilities": {
             "m.change_password": {"enabled": true},

@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use super::{Config, Homeserver, Services};
 use crate::{
     appservice::RegistrationRefused,
+    room::Rooms,
     store::{Durability, Store, StoreError},
 };
 
@@ -26,7 +27,7 @@ pub enum StartError {
     #[error("{0:?} is not a server name; use a host name, with a port if it needs one, like example.org")]
     ServerName(String),
     /// The room version is not supported.
-    #[error("{0:?} is not a room version of this server; use one of 1 to 12")]
+    #[error("{0:?} is not a room version of this server; use one of 3 to 12")]
     RoomVersion(String),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
@@ -190,9 +191,8 @@ impl HomeserverBuilder {
 }
 
 fn room_version(text: &str) -> Result<RoomVersionId, StartError> {
-    let supported = text.parse::<u8>().is_ok_and(|number| (1..=12).contains(&number));
     match RoomVersionId::try_from(text) {
-        Ok(version) if supported => Ok(version),
+        Ok(version) if Rooms::supported_versions().contains(&version) => Ok(version),
         _ => Err(StartError::RoomVersion(text.to_owned())),
     }
 }

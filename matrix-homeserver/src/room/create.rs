@@ -124,7 +124,7 @@ impl Rooms {
             (Some(room_id), false) => Some(room_id.clone()),
             (None, false) => Some(RoomId::new_v1(self.server_name())),
         };
-        let content: CanonicalJsonObject = canonical_content(&*as_raw(&content)?)?;
+        let content: CanonicalJsonObject = canonical_content(&as_raw(&content)?)?;
         let draft = Draft {
             room_id,
             sender: request.creator.clone(),

@@ -24,6 +24,7 @@ use crate::store::Position;
 const RECENT: usize = 64;
 
 /// A room. One task at a time changes it; everybody else reads [`Room::view`].
+#[expect(clippy::struct_field_names, reason = "`id` alone would not say which of the two")]
 pub(crate) struct Room {
     pub(crate) room_id: OwnedRoomId,
     /// Names the room within this server.

@@ -86,6 +86,7 @@ impl MembershipAction {
 ///
 /// [presets]: https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3createroom
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::enum_variant_names, reason = "the specification's words")]
 pub(crate) enum Preset {
     PrivateChat,
     TrustedPrivateChat,

@@ -49,7 +49,6 @@ fn path(field: &str) -> Vec<String> {
 fn copy(from: &Map<String, Value>, to: &mut Map<String, Value>, path: &[String]) {
     let Some((name, rest)) = path.split_first() else { return };
     match from.get(name) {
-        None => {}
         Some(value) if rest.is_empty() => {
             to.insert(name.clone(), value.clone());
         }
@@ -59,7 +58,7 @@ fn copy(from: &Map<String, Value>, to: &mut Map<String, Value>, path: &[String])
                 copy(inner, kept, rest);
             }
         }
-        Some(_) => {}
+        _ => {}
     }
 }
 

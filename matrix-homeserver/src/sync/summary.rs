@@ -23,8 +23,8 @@ pub(super) fn summary(
     state: &StateTree,
     user_id: &UserId,
 ) -> Result<Summary, StoreError> {
-    let named = says(rooms, state, StateEventType::RoomName, "name")?
-        || says(rooms, state, StateEventType::RoomCanonicalAlias, "alias")?;
+    let named = says(rooms, state, &StateEventType::RoomName, "name")?
+        || says(rooms, state, &StateEventType::RoomCanonicalAlias, "alias")?;
     Ok(Summary {
         heroes: (!named).then(|| heroes(view, user_id)),
         joined_member_count: Some(view.joined),
@@ -35,10 +35,10 @@ pub(super) fn summary(
 fn says(
     rooms: &Rooms,
     state: &StateTree,
-    event_type: StateEventType,
+    event_type: &StateEventType,
     field: &str,
 ) -> Result<bool, StoreError> {
-    let event = rooms.state_event_in(state, &event_type, "")?;
+    let event = rooms.state_event_in(state, event_type, "")?;
     Ok(event.and_then(|event| event.pdu.content_text(field)).is_some_and(|text| !text.is_empty()))
 }
 

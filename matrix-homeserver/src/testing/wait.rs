@@ -60,7 +60,8 @@ impl TestUser {
     }
 
     /// Waits for a text message with exactly this body in the room.
-    pub async fn wait_for_text(&self, room: &str, body: &str) -> Result<Value, TestError> {
+    pub async fn wait_for_text(&self, room: impl AsRef<str>, body: &str) -> Result<Value, TestError> {
+        let room = room.as_ref();
         self.wait_for_described(&format!("the text {body:?} in {room}"), |event| {
             event["type"] == "m.room.message" && event["room_id"] == room && event["content"]["body"] == body
         })
@@ -70,10 +71,11 @@ impl TestUser {
     /// Waits until the membership of a user in a room becomes `membership`.
     pub async fn wait_for_membership(
         &self,
-        room: &str,
-        user: &str,
+        room: impl AsRef<str>,
+        user: impl AsRef<str>,
         membership: &str,
     ) -> Result<Value, TestError> {
+        let (room, user) = (room.as_ref(), user.as_ref());
         self.wait_for_described(&format!("{membership} of {user} in {room}"), |event| {
             event["type"] == "m.room.member"
                 && event["room_id"] == room

@@ -1,0 +1,147 @@
+//! The worked IRC example of the application-service draft, by the draft's own paths.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use matrix_homeserver::testing::{encode, http_client};
+use parking_lot::Mutex;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    fake_appservice::{FakeAppservice, Request},
+    support::Server,
+};
+
+const ALIAS: &str = "#irc.freenode.net/#matrix:hs.test";
+const BOB: &str = "@irc.freenode.net/Bob:hs.test";
+
+/// What the application service does when it is asked, as the draft tells it.
+async fn answer(url: String, request: Request) -> (StatusCode, Value) {
+    let hs = Raw { http: http_client(&url), url };
+    let bob = "access_token=T_a&user_id=%40irc.freenode.net%2FBob%3Ahs.test";
+    if request.path.starts_with("/rooms/") {
+        let body = json!({"room_alias_name": "irc.freenode.net/#matrix", "name": "#matrix", "preset": "public_chat"});
+        let made = hs.call(Method::POST, "/createRoom?access_token=T_a", body).await;
+        let room = made["room_id"].as_str().unwrap().to_owned();
+        let path = format!("/rooms/{}/send/m.room.message?{bob}&ts=1421416883133", encode(&room));
+        let sent = hs.call(Method::PUT, &path, json!({"body": "hello?", "msgtype": "m.text"})).await;
+        assert!(sent["event_id"].is_string(), "{sent}");
+        return (StatusCode::OK, json!({}));
+    }
+    if request.path.starts_with("/users/") {
+        assert_eq!(request.id(), BOB);
+        let body = json!({"type": "m.login.application_service", "user": "irc.freenode.net/Bob"});
+        hs.call(Method::POST, "/register?access_token=T_a", body).await;
+        let path = format!("/profile/%40irc.freenode.net%2FBob%3Ahs.test/displayname?{bob}");
+        hs.call(Method::PUT, &path, json!({"displayname": "Bob"})).await;
+        return (StatusCode::OK, json!({}));
+    }
+    if request.path.starts_with("/transactions/") {
+        return (StatusCode::OK, json!({}));
+    }
+    (StatusCode::NOT_FOUND, Value::Null)
+}
+
+struct Raw {
+    url: String,
+    http: reqwest::Client,
+}
+
+impl Raw {
+    async fn call(&self, method: Method, path: &str, body: Value) -> Value {
+        let response = self
+            .http
+            .request(method, format!("{}{path}", self.url))
+            .body(body.to_string())
+            .send()
+            .await
+            .unwrap();
+        serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn the_worked_irc_example_of_the_draft_passes_step_by_step() {
+    let server = Server::with(|builder| builder.drafts(true)).await;
+    let url = Arc::new(Mutex::new(server.hs.url().to_owned()));
+    let homeserver = url.clone();
+    let appservice = FakeAppservice::scripted(move |request| {
+        let url = homeserver.lock().clone();
+        Box::pin(answer(url, request))
+    })
+    .await;
+    // 1. The application service registers itself.
+    let body = json!({
+        "url": format!("{}/", appservice.url), "as_token": "T_a",
+        "namespaces": {
+            "users": [{"exclusive": true, "regex": "@irc\\.freenode\\.net/.*"}],
+            "aliases": ["#irc\\.freenode\\.net/.*"],
+        },
+    });
+    let registered = server.post("/register", "", body).await.ok();
+    let hs_token = registered["hs_token"].as_str().unwrap().to_owned();
+    // 2. Bob says "hello?", and nothing happens. 3. Alice joins the room by its alias.
+    let alice = server.hs.user("alice").await.unwrap();
+    let token = alice.access_token();
+    let path = format!("/join/{}?access_token={token}", encode(ALIAS));
+    let room = server.post(&path, "", json!({})).await.ok()["room_id"].as_str().unwrap().to_owned();
+    let asked = appservice.next(|request| request.path.starts_with("/rooms/")).await;
+    assert_eq!(asked.path, "/rooms/%23irc.freenode.net%2F%23matrix%3Ahs.test");
+    assert_eq!(asked.query, format!("access_token={hs_token}"));
+    let messages = alice.messages(&room, 20).await.unwrap();
+    let hello = messages.iter().find(|event| event["content"]["body"] == "hello?").expect("Bob's message");
+    assert_eq!(hello["sender"], BOB);
+    assert_eq!(hello["origin_server_ts"], 1_421_416_883_133_u64);
+    let name = alice.state(&room, "m.room.name", "").await.unwrap().unwrap();
+    assert_eq!(name["name"], "#matrix");
+    // 4. "hi!" is pushed to the application service.
+    alice.send_text(&room, "hi!").await.unwrap();
+    let hi = |request: &Request| request.events().iter().any(|event| event["content"]["body"] == "hi!");
+    let pushed = appservice.next(|request| request.path.starts_with("/transactions/") && hi(request)).await;
+    let event = pushed.events().into_iter().find(|event| event["content"]["body"] == "hi!").unwrap();
+    assert_eq!(event["user_id"], "@alice:hs.test");
+    assert_eq!(event["room_id"], room.as_str());
+    // 5. "what's up?" is sent with Bob's name and time.
+    let path = format!(
+        "/rooms/{}/send/m.room.message?access_token=T_a&user_id={}&ts=1421418084816",
+        encode(&room),
+        encode(BOB),
+    );
+    server.put(&path, "", json!({"body": "what's up?", "msgtype": "m.text"})).await.ok();
+    let newest = &alice.messages(&room, 1).await.unwrap()[0];
+    assert_eq!(newest["content"]["body"], "what's up?");
+    assert_eq!(
+        (&newest["sender"], newest["origin_server_ts"].as_u64()),
+        (&json!(BOB), Some(1_421_418_084_816))
+    );
+    // Unregistered, it hears nothing more, and its token is nobody's.
+    server.post("/unregister", "", json!({"as_token": "T_a"})).await.ok();
+    server.get("/_matrix/client/v3/account/whoami", "T_a").await.refused(401, "M_UNKNOWN_TOKEN");
+}
+
+#[tokio::test]
+async fn drafted_registrations_are_refused_as_drafted() {
+    let server = Server::with(|builder| builder.drafts(true).draft_tokens(["T_a"])).await;
+    let register = |body: Value| server.post("/register", "", body);
+    let url = "http://127.0.0.1:9";
+    register(json!({"url": url, "as_token": ""})).await.refused(401, "M_MISSING_TOKEN");
+    register(json!({"url": url, "as_token": "T_b", "namespaces": {}})).await.refused(403, "M_FORBIDDEN");
+    let bad = json!({"url": url, "as_token": "T_a", "namespaces": {"users": ["("]}});
+    assert_eq!(register(bad).await.status, 400);
+    let good = json!({"url": url, "as_token": "T_a", "namespaces": {"users": ["@x_.*"]}});
+    assert!(register(good).await.ok()["hs_token"].is_string());
+    server.post("/unregister", "", json!({})).await.refused(401, "M_MISSING_TOKEN");
+    server.post("/unregister", "", json!({"as_token": "T_b"})).await.refused(403, "M_FORBIDDEN");
+}
+
+#[tokio::test]
+async fn without_the_option_the_drafts_paths_are_unknown() {
+    let server = Server::start().await;
+    let body = json!({"url": "http://127.0.0.1:9", "as_token": "T_a", "namespaces": {}});
+    for path in
+        ["/register", "/unregister", "/_matrix/appservice/v1/register", "/_matrix/client/api/v1/register"]
+    {
+        server.post(path, "", body.clone()).await.refused(404, "M_UNRECOGNIZED");
+    }
+}

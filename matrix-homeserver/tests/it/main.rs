@@ -1,0 +1,13 @@
+//! The homeserver over the wire, section by section.
+
+mod accounts;
+mod appservices;
+mod bad_input;
+mod directory;
+mod drafts;
+mod fake_appservice;
+mod profiles;
+mod program;
+mod rooms;
+mod support;
+mod sync;

@@ -1,0 +1,78 @@
+//! Profiles and presence.
+
+use serde_json::json;
+
+use crate::support::Server;
+
+const V3: &str = "/_matrix/client/v3";
+
+#[tokio::test]
+async fn a_new_name_is_shown_in_the_profile_and_in_every_room() {
+    let server = Server::start().await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let room = alice.create_room(json!({})).await.unwrap();
+    let own = format!("{V3}/profile/@alice:hs.test");
+    assert_eq!(alice.get(&own).await.unwrap(), json!({"displayname": "alice"}));
+    alice.put(&format!("{own}/displayname"), json!({"displayname": "Alice"})).await.unwrap();
+    alice.put(&format!("{own}/avatar_url"), json!({"avatar_url": "mxc://hs.test/a"})).await.unwrap();
+    alice.put(&format!("{own}/m.tz"), json!({"m.tz": "Europe/London"})).await.unwrap();
+    let whole = server.get(&own, "").await.ok();
+    assert_eq!(
+        whole,
+        json!({"displayname": "Alice", "avatar_url": "mxc://hs.test/a", "m.tz": "Europe/London"})
+    );
+    assert_eq!(alice.get(&format!("{own}/displayname")).await.unwrap(), json!({"displayname": "Alice"}));
+    let member = alice.state(&room, "m.room.member", "@alice:hs.test").await.unwrap().unwrap();
+    assert_eq!(
+        member,
+        json!({"membership": "join", "displayname": "Alice", "avatar_url": "mxc://hs.test/a"})
+    );
+    alice.delete(&format!("{own}/m.tz")).await.unwrap();
+    assert_eq!(alice.get(&format!("{own}/m.tz")).await.unwrap_err().errcode(), Some("M_NOT_FOUND"));
+    alice.put(&format!("{own}/displayname"), json!({"displayname": null})).await.unwrap();
+    assert_eq!(alice.get(&format!("{own}/displayname")).await.unwrap(), json!({}));
+}
+
+#[tokio::test]
+async fn profiles_are_changed_by_their_owners_within_limits() {
+    let server = Server::start().await;
+    let alice = server.hs.user("alice").await.unwrap();
+    server.hs.user("bob").await.unwrap();
+    let path = format!("{V3}/profile/@bob:hs.test/displayname");
+    assert_eq!(
+        alice.put(&path, json!({"displayname": "x"})).await.unwrap_err().errcode(),
+        Some("M_FORBIDDEN")
+    );
+    let own = format!("{V3}/profile/@alice:hs.test");
+    let long = "k".repeat(256);
+    let table = [
+        (format!("{own}/displayname"), json!({}), "M_MISSING_PARAM"),
+        (format!("{own}/displayname"), json!({"displayname": 7}), "M_BAD_JSON"),
+        (format!("{own}/displayname"), json!({"displayname": "x".repeat(2000)}), "M_INVALID_PARAM"),
+        (format!("{own}/{long}"), json!({long.clone(): 1}), "M_KEY_TOO_LARGE"),
+        (format!("{own}/big"), json!({"big": "x".repeat(70_000)}), "M_PROFILE_TOO_LARGE"),
+    ];
+    for (path, body, errcode) in table {
+        assert_eq!(alice.put(&path, body).await.unwrap_err().errcode(), Some(errcode));
+    }
+    let nobody = server.get(&format!("{V3}/profile/@nobody:hs.test"), "").await;
+    nobody.refused(404, "M_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn presence_is_told_to_those_who_share_a_room() {
+    let server = Server::start().await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let bob = server.hs.user("bob").await.unwrap();
+    let status = format!("{V3}/presence/@alice:hs.test/status");
+    alice.put(&status, json!({"presence": "unavailable", "status_msg": "lunch"})).await.unwrap();
+    assert_eq!(bob.get(&status).await.unwrap_err().errcode(), Some("M_FORBIDDEN"));
+    let room = alice.create_room(json!({"preset": "public_chat"})).await.unwrap();
+    bob.join(&room).await.unwrap();
+    let seen = bob.get(&status).await.unwrap();
+    assert_eq!((&seen["presence"], &seen["status_msg"]), (&json!("unavailable"), &json!("lunch")));
+    alice.put(&status, json!({"presence": "free_for_chat"})).await.unwrap();
+    assert_eq!(bob.get(&status).await.unwrap()["presence"], "online");
+    let refused = alice.put(&status, json!({"presence": "asleep"})).await.unwrap_err();
+    assert_eq!(refused.errcode(), Some("M_INVALID_PARAM"));
+}

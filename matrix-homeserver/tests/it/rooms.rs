@@ -1,0 +1,252 @@
+//! Rooms: creation, membership, events, state, history.
+
+use serde_json::{Value, json};
+
+use crate::support::Server;
+
+const V3: &str = "/_matrix/client/v3";
+
+fn contents<'v>(state: &'v [Value], kind: &str) -> Vec<&'v Value> {
+    state.iter().filter(|event| event["type"] == kind).map(|event| &event["content"]).collect()
+}
+
+#[tokio::test]
+async fn a_room_starts_with_everything_that_its_creator_asked_for() {
+    let server = Server::start().await;
+    let alice = server.hs.user("alice").await.unwrap();
+    server.hs.user("bob").await.unwrap();
+    let room = alice
+        .create_room(json!({
+            "name": "Name", "topic": "Topic", "room_alias_name": "here", "preset": "public_chat",
+            "invite": ["@bob:hs.test"], "creation_content": {"m.federate": false},
+            "initial_state": [{"type": "x.y", "content": {"a": 1}}, {"type": "x.z", "state_key": "k", "content": {}}],
+            "power_level_content_override": {"events_default": 7},
+        }))
+        .await
+        .unwrap();
+    let state = alice.full_state(&room).await.unwrap();
+    assert_eq!(contents(&state, "m.room.name")[0]["name"], "Name");
+    assert_eq!(contents(&state, "m.room.topic")[0]["topic"], "Topic");
+    assert_eq!(contents(&state, "m.room.join_rules")[0]["join_rule"], "public");
+    assert_eq!(contents(&state, "m.room.canonical_alias")[0]["alias"], "#here:hs.test");
+    assert_eq!(contents(&state, "m.room.create")[0]["m.federate"], false);
+    assert_eq!(contents(&state, "m.room.power_levels")[0]["events_default"], 7);
+    assert_eq!(contents(&state, "x.y")[0]["a"], 1);
+    assert_eq!(contents(&state, "x.z").len(), 1);
+    let memberships: Vec<_> =
+        contents(&state, "m.room.member").iter().map(|content| content["membership"].clone()).collect();
+    assert!(memberships.contains(&"join".into()) && memberships.contains(&"invite".into()));
+}
+
+#[tokio::test]
+async fn rooms_are_made_in_every_supported_version() {
+    let server = Server::start().await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let capabilities = alice.get(&format!("{V3}/capabilities")).await.unwrap();
+    let available = capabilities["capabilities"]["m.room_versions"]["available"].as_object().unwrap().clone();
+    for version in available.keys() {
+        let room = alice.create_room(json!({"room_version": version})).await.unwrap();
+        alice.send_text(&room, "hello").await.unwrap();
+        let create = alice.state(&room, "m.room.create", "").await.unwrap().unwrap();
+        assert_eq!(create["room_version"], version.as_str());
+    }
+    for version in ["999", "", "x"] {
+        let refused = alice.create_room(json!({"room_version": version})).await.unwrap_err();
+        assert_eq!(refused.errcode(), Some("M_UNSUPPORTED_ROOM_VERSION"), "{version}");
+    }
+}
+
+#[tokio::test]
+async fn an_alias_can_be_taken_once() {
+    let server = Server::start().await;
+    let alice = server.hs.user("alice").await.unwrap();
+    alice.create_room(json!({"room_alias_name": "here"})).await.unwrap();
+    let taken = alice.create_room(json!({"room_alias_name": "here"})).await.unwrap_err();
+    assert_eq!((taken.status(), taken.errcode()), (Some(400), Some("M_ROOM_IN_USE")));
+    let bad = alice.create_room(json!({"room_alias_name": "a:b"})).await.unwrap_err();
+    assert_eq!(bad.errcode(), Some("M_INVALID_PARAM"));
+}
+
+#[tokio::test]
+async fn the_same_transaction_id_gives_the_same_event() {
+    let server = Server::start().await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let room = alice.create_room(json!({})).await.unwrap();
+    let content = json!({"msgtype": "m.text", "body": "once"});
+    let first = alice.send_event_as(&room, "m.room.message", "t", content.clone()).await.unwrap();
+    let again = alice.send_event_as(&room, "m.room.message", "t", content.clone()).await.unwrap();
+    let other = alice.send_event_as(&room, "m.room.message", "u", content.clone()).await.unwrap();
+    let kind = alice.send_event_as(&room, "x.y", "t", content).await.unwrap();
+    assert_eq!(first, again);
+    assert_ne!(first, other);
+    assert_ne!(first, kind);
+    let messages = alice.messages(&room, 20).await.unwrap();
+    assert_eq!(messages.iter().filter(|event| event["type"] == "m.room.message").count(), 2);
+}
+
+#[tokio::test]
+async fn members_come_and_go_as_the_room_lets_them() {
+    let server = Server::start().await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let bob = server.hs.user("bob").await.unwrap();
+    let room = alice.create_room(json!({"preset": "private_chat"})).await.unwrap();
+    assert_eq!(bob.join(&room).await.unwrap_err().errcode(), Some("M_FORBIDDEN"));
+    alice.invite(&room, "@bob:hs.test").await.unwrap();
+    assert_eq!(bob.join(&room).await.unwrap(), room);
+    assert_eq!(bob.join(&room).await.unwrap(), room, "joining again changes nothing");
+    assert_eq!(alice.joined_members(&room).await.unwrap(), ["@alice:hs.test", "@bob:hs.test"]);
+    alice.kick(&room, "@bob:hs.test", "enough").await.unwrap();
+    assert_eq!(alice.joined_members(&room).await.unwrap(), ["@alice:hs.test"]);
+    assert_eq!(bob.join(&room).await.unwrap_err().errcode(), Some("M_FORBIDDEN"));
+    alice.ban(&room, "@bob:hs.test", "really").await.unwrap();
+    assert_eq!(alice.invite(&room, "@bob:hs.test").await.unwrap_err().status(), Some(403));
+    alice.unban(&room, "@bob:hs.test").await.unwrap();
+    alice.invite(&room, "@bob:hs.test").await.unwrap();
+    bob.leave(&room).await.unwrap();
+    bob.post(&format!("{V3}/rooms/{room}/forget"), json!({})).await.unwrap();
+    let rooms = bob.get(&format!("{V3}/joined_rooms")).await.unwrap();
+    assert_eq!(rooms["joined_rooms"], json!([]));
+}
+
+#[tokio::test]
+async fn state_is_read_by_type_and_key_and_as_a_whole_event() {
+    let server = Server::start().await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let room = alice.create_room(json!({})).await.unwrap();
+    let event_id = alice.set_state(&room, "x.y", "a/b #c%", json!({"n": 1})).await.unwrap();
+    assert_eq!(alice.state(&room, "x.y", "a/b #c%").await.unwrap(), Some(json!({"n": 1})));
+    assert_eq!(alice.state(&room, "x.y", "").await.unwrap(), None);
+    let path = format!("{V3}/rooms/{room}/state/x.y/a%2Fb%20%23c%25?format=event");
+    let event = alice.get(&path).await.unwrap();
+    assert_eq!(event["event_id"], event_id.as_str());
+    assert_eq!(event["state_key"], "a/b #c%");
+    alice.put(&format!("{V3}/rooms/{room}/state/m.room.topic/"), json!({"topic": "1"})).await.unwrap();
+    assert_eq!(alice.get(&format!("{V3}/rooms/{room}/state/m.room.topic")).await.unwrap()["topic"], "1");
+    alice.put(&format!("{V3}/rooms/{room}/state/m.room.topic"), json!({"topic": "2"})).await.unwrap();
+    assert_eq!(alice.get(&format!("{V3}/rooms/{room}/state/m.room.topic/")).await.unwrap()["topic"], "2");
+}
+
+#[tokio::test]
+async fn a_redacted_event_loses_its_content_and_says_why() {
+    let server = Server::start().await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let room = alice.create_room(json!({})).await.unwrap();
+    let event_id = alice.send_text(&room, "oops").await.unwrap();
+    alice.redact(&room, &event_id, "typo").await.unwrap();
+    let event = alice.get(&format!("{V3}/rooms/{room}/event/{event_id}")).await.unwrap();
+    assert_eq!(event["content"], json!({}));
+    assert_eq!(event["unsigned"]["redacted_because"]["content"]["reason"], "typo");
+}
+
+#[tokio::test]
+async fn history_is_paged_in_both_directions_and_ends() {
+    let server = Server::start().await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let room = alice.create_room(json!({})).await.unwrap();
+    for number in 0..25 {
+        alice.send_text(&room, &number.to_string()).await.unwrap();
+    }
+    let mut seen = Vec::new();
+    let mut from = String::new();
+    loop {
+        let path = format!("{V3}/rooms/{room}/messages?dir=b&limit=10{from}");
+        let page = alice.get(&path).await.unwrap();
+        seen.extend(page["chunk"].as_array().unwrap().iter().cloned());
+        match page["end"].as_str() {
+            Some(end) => from = format!("&from={end}"),
+            None => break,
+        }
+    }
+    let bodies: Vec<_> = seen.iter().filter_map(|event| event["content"]["body"].as_str()).collect();
+    let expected: Vec<String> = (0..25).rev().map(|number| number.to_string()).collect();
+    assert_eq!(bodies, expected);
+    let forward = alice.get(&format!("{V3}/rooms/{room}/messages?dir=f&limit=3")).await.unwrap();
+    assert_eq!(forward["chunk"][0]["type"], "m.room.create");
+    let middle = seen[10]["event_id"].as_str().unwrap();
+    let path = format!("{V3}/rooms/{room}/context/{middle}?limit=4");
+    let context = alice.get(&path).await.unwrap();
+    assert_eq!(context["event"]["event_id"], seen[10]["event_id"]);
+    assert_eq!(context["events_before"][0]["event_id"], seen[11]["event_id"]);
+    assert_eq!(context["events_after"][0]["event_id"], seen[9]["event_id"]);
+}
+
+#[tokio::test]
+async fn outsiders_see_nothing_of_a_private_room() {
+    let server = Server::start().await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let eve = server.hs.user("eve").await.unwrap();
+    let room = alice.create_room(json!({})).await.unwrap();
+    let event_id = alice.send_text(&room, "secret").await.unwrap();
+    for path in ["state", "members", "joined_members", "messages?dir=b", "state/m.room.create", "aliases"] {
+        let refused = eve.get(&format!("{V3}/rooms/{room}/{path}")).await.unwrap_err();
+        assert_eq!((refused.status(), refused.errcode()), (Some(403), Some("M_FORBIDDEN")), "{path}");
+    }
+    let hidden = eve.get(&format!("{V3}/rooms/{room}/event/{event_id}")).await.unwrap_err();
+    assert!(matches!(hidden.status(), Some(403 | 404)));
+    assert_eq!(eve.send_text(&room, "x").await.unwrap_err().errcode(), Some("M_FORBIDDEN"));
+    assert_eq!(eve.send_text("!none:hs.test", "x").await.unwrap_err().errcode(), Some("M_FORBIDDEN"));
+}
+
+#[tokio::test]
+async fn a_canonical_alias_has_to_lead_to_its_room() {
+    let server = Server::start().await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let room = alice.create_room(json!({"room_alias_name": "a"})).await.unwrap();
+    alice.create_room(json!({"room_alias_name": "b"})).await.unwrap();
+    let set =
+        |alias: &'static str| alice.set_state(&room, "m.room.canonical_alias", "", json!({"alias": alias}));
+    assert_eq!(set("#b:hs.test").await.unwrap_err().errcode(), Some("M_BAD_ALIAS"));
+    assert_eq!(set("#c:hs.test").await.unwrap_err().errcode(), Some("M_BAD_ALIAS"));
+    assert_eq!(set("nonsense").await.unwrap_err().errcode(), Some("M_INVALID_PARAM"));
+    set("#a:hs.test").await.unwrap();
+}
+
+#[tokio::test]
+async fn receipts_typing_and_markers_need_membership_and_a_known_kind() {
+    let server = Server::start().await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let eve = server.hs.user("eve").await.unwrap();
+    let room = alice.create_room(json!({})).await.unwrap();
+    let event_id = alice.send_text(&room, "x").await.unwrap();
+    let receipt = |kind: &str| format!("{V3}/rooms/{room}/receipt/{kind}/{event_id}");
+    alice.post(&receipt("m.read"), json!({})).await.unwrap();
+    alice.post(&receipt("m.read.private"), json!({"thread_id": "main"})).await.unwrap();
+    alice.post(&receipt("m.fully_read"), json!({})).await.unwrap();
+    assert_eq!(alice.post(&receipt("x"), json!({})).await.unwrap_err().errcode(), Some("M_INVALID_PARAM"));
+    assert_eq!(eve.post(&receipt("m.read"), json!({})).await.unwrap_err().errcode(), Some("M_FORBIDDEN"));
+    let marker = json!({"m.fully_read": event_id, "m.read": event_id});
+    alice.post(&format!("{V3}/rooms/{room}/read_markers"), marker).await.unwrap();
+    let data = alice.get(&format!("{V3}/user/@alice:hs.test/rooms/{room}/account_data/m.fully_read")).await;
+    assert_eq!(data.unwrap()["event_id"], event_id.as_str());
+    let typing = |user: &str| format!("{V3}/rooms/{room}/typing/{user}");
+    alice.put(&typing("@alice:hs.test"), json!({"typing": true, "timeout": 1000})).await.unwrap();
+    let other = alice.put(&typing("@eve:hs.test"), json!({"typing": true})).await.unwrap_err();
+    assert_eq!(other.errcode(), Some("M_FORBIDDEN"));
+    let outsider = eve.put(&typing("@eve:hs.test"), json!({"typing": true})).await.unwrap_err();
+    assert_eq!(outsider.errcode(), Some("M_FORBIDDEN"));
+}
+
+#[tokio::test]
+async fn account_data_and_tags_are_kept_for_oneself() {
+    let server = Server::start().await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let room = alice.create_room(json!({})).await.unwrap();
+    let own = format!("{V3}/user/@alice:hs.test");
+    alice.put(&format!("{own}/account_data/x.y"), json!({"a": 1})).await.unwrap();
+    assert_eq!(alice.get(&format!("{own}/account_data/x.y")).await.unwrap(), json!({"a": 1}));
+    assert_eq!(
+        alice.get(&format!("{own}/account_data/no")).await.unwrap_err().errcode(),
+        Some("M_NOT_FOUND")
+    );
+    let refused = alice.put(&format!("{own}/account_data/m.fully_read"), json!({})).await.unwrap_err();
+    assert_eq!((refused.status(), refused.errcode()), (Some(405), Some("M_BAD_JSON")));
+    let refused = alice.put(&format!("{own}/account_data/x"), json!([])).await.unwrap_err();
+    assert_eq!(refused.errcode(), Some("M_BAD_JSON"));
+    let tags = format!("{own}/rooms/{room}/tags");
+    alice.put(&format!("{tags}/u.x"), json!({"order": 0.5})).await.unwrap();
+    assert_eq!(alice.get(&tags).await.unwrap(), json!({"tags": {"u.x": {"order": 0.5}}}));
+    alice.delete(&format!("{tags}/u.x")).await.unwrap();
+    assert_eq!(alice.get(&tags).await.unwrap(), json!({"tags": {}}));
+    let foreign = alice.get(&format!("{V3}/user/@bob:hs.test/account_data/x")).await.unwrap_err();
+    assert_eq!(foreign.errcode(), Some("M_FORBIDDEN"));
+}
