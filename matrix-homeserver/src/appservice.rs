@@ -27,7 +27,6 @@ mod thirdparty;
 
 use self::{interest::Interest, sender::Outgoing};
 pub(crate) use self::{
-    interest::RoomFacts,
     link::{Link, LinkError},
     observer::{AppserviceObserver, NamedRoom},
     ping::PingError,

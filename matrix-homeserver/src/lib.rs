@@ -1,6 +1,7 @@
-//! A Matrix homeserver core.
-
-#![allow(dead_code, unused_imports, reason = "the services come before the endpoints that use them")]
+//! A Matrix homeserver core: rooms, users, sync and application services in one process, up in milliseconds.
+//!
+//! [`Homeserver::builder`] starts one inside a test; the program `matrix-homeserver` is the same for tests in any language.
+//! Everything is spoken over HTTP, as [`testing::TestUser`] does.
 
 mod api;
 mod appservice;

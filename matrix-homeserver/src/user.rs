@@ -27,7 +27,7 @@ pub(crate) use self::{
     localpart::{LocalpartError, Naming},
     password::Hasher,
     presence::{Presence, PresenceState},
-    profile::{MAX_FIELD_NAME, Profile, ProfileError},
+    profile::{MAX_FIELD_NAME, ProfileError},
     receipt::{Receipt, Receipts, content as receipt_content},
     session::{Session, Sessions, TokenHash},
     typing::Typing,

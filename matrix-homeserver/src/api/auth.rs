@@ -25,8 +25,6 @@ pub(crate) struct Requester {
     /// Set when the token is that of an application service.
     pub(crate) appservice: Option<Arc<Appservice>>,
     pub(crate) is_guest: bool,
-    /// The token of the session; `None` for application services.
-    pub(crate) session: Option<TokenHash>,
 }
 
 impl Requester {
@@ -60,7 +58,6 @@ impl FromRequestParts<AppState> for Requester {
                 device_id: Some(session.device_id.clone()),
                 appservice: None,
                 is_guest: session.is_guest,
-                session: Some(hash),
             });
         }
         let Some(appservice) = app.appservices.by_token(&hash) else {
@@ -68,7 +65,7 @@ impl FromRequestParts<AppState> for Requester {
         };
         let user_id = asserted_user(app, &appservice, query).await?;
         let device_id = asserted_device(app, &user_id, query)?;
-        Ok(Self { user_id, device_id, appservice: Some(appservice), is_guest: false, session: None })
+        Ok(Self { user_id, device_id, appservice: Some(appservice), is_guest: false })
     }
 }
 
@@ -111,17 +108,17 @@ fn asserted_device(
     }
 }
 
-/// A token, if there is one; for endpoints that tell more to those they know.
+/// A token, good if there is one; for endpoints that need none.
 #[derive(Debug)]
-pub(crate) struct MaybeRequester(pub(crate) Option<Requester>);
+pub(crate) struct MaybeRequester;
 
 impl FromRequestParts<AppState> for MaybeRequester {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> ApiResult<Self> {
         if access_token(&parts.headers, parts.uri.query()).is_err() {
-            return Ok(Self(None));
+            return Ok(Self);
         }
-        Requester::from_request_parts(parts, app).await.map(|requester| Self(Some(requester)))
+        Requester::from_request_parts(parts, app).await.map(|_| Self)
     }
 }

@@ -2,9 +2,7 @@
 
 use axum::{extract::State, routing::post};
 use http::Uri;
-use ruma::{
-    OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomAliasId, RoomVersionId, UserId, events::TimelineEventType,
-};
+use ruma::{OwnedRoomAliasId, OwnedUserId, RoomAliasId, RoomVersionId, UserId, events::TimelineEventType};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
@@ -47,6 +45,7 @@ enum Visibility {
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::enum_variant_names, reason = "the names of the specification")]
 enum PresetName {
     PrivateChat,
     TrustedPrivateChat,

@@ -130,11 +130,6 @@ impl ApiError {
         self.message = message.into();
         self
     }
-
-    /// The `errcode`.
-    pub(crate) fn errcode(&self) -> &'static str {
-        self.errcode
-    }
 }
 
 impl From<StoreError> for ApiError {

@@ -1,15 +1,15 @@
 //! How requests are taken apart: every malformed part has its own error code, and none is a fault of the server.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use axum::{
     body::Body,
     extract::{FromRequest, FromRequestParts, Path, Request},
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header, request::Parts};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use serde::{
     Serialize,
     de::{DeserializeOwned, IgnoredAny},
@@ -132,15 +132,44 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
     serde_json::from_slice(body).map_err(|error| refuse(&error))
 }
 
+/// How much of a body that is too large is read before it is refused. A client that is still sending when the connection
+/// closes never sees the refusal.
+const DISCARDED: usize = 8 << 20;
+/// How long that may take.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Collects a body of at most `limit` bytes.
-pub(crate) async fn read_body(body: Body, limit: usize) -> ApiResult<Bytes> {
-    let collected = Limited::new(body, limit).collect().await;
-    match collected {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(ApiError::too_large("the body is larger than this server accepts"))
+pub(crate) async fn read_body(mut body: Body, limit: usize) -> ApiResult<Bytes> {
+    let mut collected = BytesMut::new();
+    // Most bodies come in one piece, which needs no copy.
+    let mut only = None;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| ApiError::not_json("the body did not arrive whole"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        let so_far = only.as_ref().map_or(collected.len(), Bytes::len);
+        if so_far + data.len() > limit {
+            let _ = tokio::time::timeout(DISCARD_TIMEOUT, discard(body)).await;
+            return Err(ApiError::too_large("the body is larger than this server accepts"));
         }
-        Err(_) => Err(ApiError::not_json("the body did not arrive whole")),
+        if so_far == 0 {
+            only = Some(data);
+        } else {
+            if let Some(first) = only.take() {
+                collected.extend_from_slice(&first);
+            }
+            collected.extend_from_slice(&data);
+        }
+    }
+    Ok(only.unwrap_or_else(|| collected.freeze()))
+}
+
+async fn discard(mut body: Body) {
+    let mut seen = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        seen += frame.data_ref().map_or(0, Bytes::len);
+        if seen > DISCARDED {
+            return;
+        }
     }
 }
 
