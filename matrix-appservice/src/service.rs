@@ -18,7 +18,7 @@ use std::{
 use axum::{
     Router,
     body::Body,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     middleware,
     response::{IntoResponse as _, Response},
     routing::{get, post, put},
@@ -33,6 +33,8 @@ mod answer;
 mod auth;
 pub(crate) mod event;
 mod handler;
+#[cfg(test)]
+mod tests;
 mod third_party;
 
 use self::{
@@ -52,6 +54,9 @@ use crate::{
 
 /// How long a request's body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How much of a body that is too large is read before the answer, in bytes and in time.
+const DRAIN_LIMIT: usize = 64 << 20;
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What every request needs.
 pub(crate) struct Shared {
@@ -93,12 +98,15 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
 
 async fn put_transaction(
     State(shared): State<Arc<Shared>>,
-    Path(txn_id): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
     let begun = Instant::now();
-    let result = accept(&shared, txn_id, &headers, body).await;
+    let result = match path {
+        Ok(Path(txn_id)) => accept(&shared, txn_id, &headers, body).await,
+        Err(_) => Err(ServiceError::InvalidParam("txnId")),
+    };
     let name = match &result {
         Ok(()) => "ok",
         Err(ServiceError::Unavailable(_)) => "unavailable",
@@ -130,17 +138,33 @@ async fn accept(
 async fn read_body(body: Body, headers: &HeaderMap, limit: usize) -> Result<Bytes, ServiceError> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: u64| length > limit as u64) {
+        drain(body).await;
         return Err(ServiceError::TooLarge);
     }
-    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await {
+    let mut body = body;
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(&mut body, limit).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ServiceError::TooLarge),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            drain(body).await;
+            Err(ServiceError::TooLarge)
+        }
         // The rest of the body never came.
         Ok(Err(_)) | Err(_) => Err(ServiceError::NotJson),
     }
 }
 
-async fn query_user(State(shared): State<Arc<Shared>>, Path(user_id): Path<String>) -> Response {
+/// Reads on for a while and throws it away: a connection that is closed with unread data is reset,
+/// and the other side may never see the answer.
+async fn drain(body: Body) {
+    let rest = Limited::new(body, DRAIN_LIMIT).collect();
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, rest).await;
+}
+
+async fn query_user(
+    State(shared): State<Arc<Shared>>,
+    path: Result<Path<String>, PathRejection>,
+) -> Response {
+    let user_id = path.map(|Path(user_id)| user_id).unwrap_or_default();
     let Ok(user_id) = <&UserId>::try_from(user_id.as_str()) else {
         return ServiceError::InvalidParam("userId").into_response();
     };
@@ -150,7 +174,11 @@ async fn query_user(State(shared): State<Arc<Shared>>, Path(user_id): Path<Strin
     reply(&shared.handler.query_user(user_id).await, "no such user")
 }
 
-async fn query_alias(State(shared): State<Arc<Shared>>, Path(alias): Path<String>) -> Response {
+async fn query_alias(
+    State(shared): State<Arc<Shared>>,
+    path: Result<Path<String>, PathRejection>,
+) -> Response {
+    let alias = path.map(|Path(alias)| alias).unwrap_or_default();
     let Ok(alias) = <&RoomAliasId>::try_from(alias.as_str()) else {
         return ServiceError::InvalidParam("roomAlias").into_response();
     };

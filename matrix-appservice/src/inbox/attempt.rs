@@ -108,7 +108,7 @@ impl Shared {
             let batch = self.dead_letter(key, item, &reason, true);
             return self.close(key, item, batch, false).map(drop);
         }
-        let pause = self.pause(attempts).max(after);
+        let pause = if after.is_zero() { self.pause(attempts) } else { after };
         tracing::warn!(event_id = %item.name, attempt = attempts, ?pause, "will try again: {reason}");
         let not_before = now_ms().saturating_add(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
         let progress = ProgressRow { done: false, begun: false, attempts, not_before };

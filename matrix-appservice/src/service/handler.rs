@@ -113,9 +113,9 @@ pub struct EventContext {
 pub enum Outcome {
     /// It is dealt with.
     Done,
-    /// It is to be tried again, not before `after`; its room waits. The pause grows with every attempt.
+    /// It is to be tried again; its room waits.
     Retry {
-        /// How long to wait at least.
+        /// How long to wait. Zero: a pause that grows with every attempt.
         after: Duration,
         /// Why, for the log.
         reason: String,
