@@ -39,6 +39,7 @@ mod scrollback;
 mod seen;
 mod split;
 
+pub(crate) use self::connection::probe;
 pub use self::login::IrcLogin;
 
 use self::connection::{Connection, Settings};

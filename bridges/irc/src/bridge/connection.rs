@@ -27,6 +27,7 @@ mod join;
 mod link;
 mod overhear;
 
+pub(crate) use self::dial::probe;
 pub(crate) use self::join::JoinState;
 pub(crate) use self::link::Link;
 

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::super::seen::{Seen, parse_time};
 use super::{Connection, Link};
+use crate::config::ServerConfig;
 use crate::irc::connection::{self, ConnectError, Pace, Target};
 use crate::irc::isupport::Isupport;
 use crate::irc::message::Message;
@@ -73,7 +74,28 @@ async fn be_let_in(
     mut lines: connection::Lines,
     writer: Writer,
 ) -> Result<Session, DialError> {
-    let (mut registration, first) = Registration::begin(identity(connection));
+    let welcome = converse(identity(connection), &mut lines, &writer).await?;
+    let Welcome { nick, capabilities, isupport, sasl_failure } = welcome;
+    let clients = &connection.network.config.irc_clients;
+    let lines = Lines {
+        lines,
+        writer: writer.clone(),
+        ping_rate: Duration::from_millis(clients.ping_rate_ms.max(1000).into()),
+        ping_timeout: Duration::from_millis(clients.ping_timeout_ms.max(1000).into()),
+        heard: Instant::now(),
+        asked: false,
+    };
+    let link = Link::new(nick, capabilities, isupport.line_length(), writer);
+    Ok(Session { link, lines, isupport, sasl_failure })
+}
+
+/// The conversation until the welcome.
+async fn converse(
+    identity: Identity,
+    lines: &mut connection::Lines,
+    writer: &Writer,
+) -> Result<Welcome, DialError> {
+    let (mut registration, first) = Registration::begin(identity);
     for line in first {
         writer.urgent(line.into_bytes());
     }
@@ -90,38 +112,58 @@ async fn be_let_in(
             }
         }
     };
-    let Ok(welcomed) = timeout(PATIENCE, conversation).await else {
-        return Err(DialError::Silent("does not let us in and does not say why"));
+    timeout(PATIENCE, conversation).await.unwrap_or(Err(DialError::Silent("does not let us in, and does not say why")))
+}
+
+/// Connects to a network as the bridge does, and leaves again. Gives what it says of itself.
+///
+/// # Errors
+///
+/// Why it does not work, in words for the operator.
+pub(crate) async fn probe(domain: &str, config: &ServerConfig) -> Result<String, String> {
+    let said = |error: DialError| error.to_string();
+    let ca = config.ca.as_deref().map(Path::new);
+    let tls = match config.ssl {
+        true => Some(connection::client_config(ca, config.ssl_self_signed).map_err(|error| error.to_string())?),
+        false => None,
     };
-    let Welcome { nick, capabilities, isupport, sasl_failure } = welcomed?;
-    let clients = &connection.network.config.irc_clients;
-    let lines = Lines {
-        lines,
-        writer: writer.clone(),
-        ping_rate: Duration::from_millis(clients.ping_rate_ms.max(1000).into()),
-        ping_timeout: Duration::from_millis(clients.ping_timeout_ms.max(1000).into()),
-        heard: Instant::now(),
-        asked: false,
-    };
-    let link = Link::new(nick, capabilities, isupport.line_length(), writer);
-    Ok(Session { link, lines, isupport, sasl_failure })
+    let mut last = String::from("there is no host");
+    for host in config.hosts(domain) {
+        let target = Target { host: host.to_owned(), port: config.port(), tls: tls.clone(), pace: Pace::default() };
+        match connection::connect(&target).await {
+            Ok((mut lines, writer)) => {
+                let welcome = converse(bot_identity(config), &mut lines, &writer).await.map_err(said)?;
+                writer.queue(b"QUIT :checked".to_vec());
+                let account = match welcome.sasl_failure {
+                    Some(reason) => return Err(format!("the account of botConfig was refused ({reason})")),
+                    None if config.bot.password.is_some() => ", with its account",
+                    None => "",
+                };
+                return Ok(format!("lets the bridge in as {}{account}", welcome.nick));
+            }
+            Err(error) => last = error.to_string(),
+        }
+    }
+    Err(last)
+}
+
+fn bot_identity(config: &ServerConfig) -> Identity {
+    let bot = &config.bot;
+    let account = bot.account.clone().unwrap_or_else(|| bot.nick.clone());
+    Identity {
+        nick: bot.nick.clone(),
+        user: bot.username.clone(),
+        realname: bot.realname.clone(),
+        password: config.password.as_ref().map(|password| password.expose().to_owned()),
+        account: bot.password.as_ref().map(|password| (account, password.expose().to_owned())),
+    }
 }
 
 /// Who wants to be let in.
 fn identity(connection: &Connection) -> Identity {
     let config = &connection.network.config;
     let password = config.password.as_ref().map(|password| password.expose().to_owned());
-    let Some(user) = &connection.user else {
-        let bot = &config.bot;
-        let account = bot.account.clone().unwrap_or_else(|| bot.nick.clone());
-        return Identity {
-            nick: bot.nick.clone(),
-            user: bot.username.clone(),
-            realname: bot.realname.clone(),
-            password,
-            account: bot.password.as_ref().map(|password| (account, password.expose().to_owned())),
-        };
-    };
+    let Some(user) = &connection.user else { return bot_identity(config) };
     let settings = connection.settings.lock().clone();
     let nick = settings.nick.unwrap_or_else(|| {
         mapping::nick(&config.irc_clients.nick_template, &connection.display_name(), user)
