@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use matrix_appservice::appservice::Appservice;
 use matrix_appservice::registration::Registration;
 use matrix_appservice::service::{AppserviceHandler, EventContext, Outcome, RoomEvent};
-use matrix_appservice::store::Store;
+use matrix_appservice::Store;
 use ruma::ServerName;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -31,7 +31,7 @@ impl AppserviceHandler for NotNow {
 pub(super) async fn check(config: &Config, registration: &Registration, findings: &mut Findings) {
     let Ok(server_name) = ServerName::parse(&config.homeserver.domain) else { return };
     let url = &config.homeserver.url;
-    let built = Store::temporary().map_err(|error| error.to_string()).and_then(|store| {
+    let built: Result<Appservice, String> = Store::temporary().map_err(|error| error.to_string()).and_then(|store| {
         Appservice::builder(registration.clone())
             .homeserver(url)
             .server_name(&server_name)
