@@ -55,9 +55,10 @@ impl Stage {
     /// Starts the three, each on a free port.
     async fn set() -> anyhow::Result<Self> {
         let data = Directory::new()?;
-        let irc = Loopback::start_with(LoopbackConfig { name: NETWORK.to_owned(), ..LoopbackConfig::default() })
-            .await
-            .context("the IRC network cannot start")?;
+        let irc =
+            Loopback::start_with(LoopbackConfig { name: NETWORK.to_owned(), ..LoopbackConfig::default() })
+                .await
+                .context("the IRC network cannot start")?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let mut config = Config::parse(&configuration(irc.address().port()), Path::new(""))?;
         config.appservice.listen = listener.local_addr()?.to_string();
@@ -84,10 +85,18 @@ impl Stage {
         let mut out = std::io::stdout();
         let (url, irc) = (self.homeserver.url(), self.irc.address());
         writeln!(out, "A Matrix homeserver, an IRC network and the bridge between them are running.\n")?;
-        writeln!(out, "From IRC:     any client to {}, port {}, without TLS; then /join {CHANNEL}", irc.ip(), irc.port())?;
+        writeln!(
+            out,
+            "From IRC:     any client to {}, port {}, without TLS; then /join {CHANNEL}",
+            irc.ip(),
+            irc.port()
+        )?;
         writeln!(out, "From Matrix:  any client to the homeserver {url}; register there (open), and")?;
         writeln!(out, "              join #{NETWORK}/{CHANNEL}:{DOMAIN}")?;
-        writeln!(out, "              Any other channel works as well: put its name in the place of {CHANNEL}.\n")?;
+        writeln!(
+            out,
+            "              Any other channel works as well: put its name in the place of {CHANNEL}.\n"
+        )?;
         writeln!(out, "Ctrl-C stops everything. Nothing is kept.")?;
         Ok(())
     }
@@ -125,7 +134,8 @@ struct Directory(std::path::PathBuf);
 
 impl Directory {
     fn new() -> anyhow::Result<Self> {
-        let path = std::env::temp_dir().join(format!("matrix-irc-bridge-demo-{:016x}", rand::random::<u64>()));
+        let path =
+            std::env::temp_dir().join(format!("matrix-irc-bridge-demo-{:016x}", rand::random::<u64>()));
         std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Self(path))
     }

@@ -16,7 +16,8 @@ pub(super) fn problems(config: &Config, registration: &Registration) -> Vec<Prob
             return problems;
         }
     };
-    let remedy = "make the registration anew with `generate-registration --force`, and restart the homeserver";
+    let remedy =
+        "make the registration anew with `generate-registration --force`, and restart the homeserver";
     let domain = &config.homeserver.domain;
     for (server, section) in &config.servers {
         let user = UserTemplate::new(&section.matrix_clients.user_template, server).localpart("bob");
@@ -25,7 +26,8 @@ pub(super) fn problems(config: &Config, registration: &Registration) -> Vec<Prob
             let text = format!("the registration does not claim {user}; {remedy}");
             add(format!("servers.{server}.matrixClients.userTemplate"), text);
         }
-        let alias = AliasTemplate::new(&section.dynamic_channels.alias_template, server).localpart("#channel");
+        let alias =
+            AliasTemplate::new(&section.dynamic_channels.alias_template, server).localpart("#channel");
         let alias = format!("#{alias}:{domain}");
         if namespaces.alias(&alias) == Ownership::None {
             let text = format!("the registration does not claim {alias}; {remedy}");

@@ -68,7 +68,8 @@ fn check_config(file: &Path, findings: &mut Findings) -> Option<Config> {
             None
         }
         Err(error) => {
-            let cause = std::error::Error::source(&error).map_or_else(String::new, |source| format!(": {source}"));
+            let cause =
+                std::error::Error::source(&error).map_or_else(String::new, |source| format!(": {source}"));
             findings.wrong(&format!("{error}{cause}. `generate-config` prints an example."));
             None
         }

@@ -20,7 +20,10 @@ pub(super) fn registration(file: &Path, force: bool) -> anyhow::Result<ExitCode>
     let config = Config::load(file).with_context(|| format!("in {}", file.display()))?;
     let path = Path::new(&config.appservice.registration);
     if path.exists() && !force {
-        bail!("{} exists; its tokens would be replaced. Use --force if that is what you want.", path.display());
+        bail!(
+            "{} exists; its tokens would be replaced. Use --force if that is what you want.",
+            path.display()
+        );
     }
     let yaml = registration_for(&config).to_yaml();
     write_private(path, &yaml).with_context(|| format!("cannot write {}", path.display()))?;

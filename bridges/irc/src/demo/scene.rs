@@ -37,7 +37,8 @@ async fn conversation(stage: &Stage) -> anyhow::Result<Transcripts> {
     bob.fence().await;
 
     let alice = stage.homeserver.user("alice").await?;
-    let room = alice.join(&format!("#{NETWORK}/{CHANNEL}:{DOMAIN}")).await.context("Alice joins by the alias")?;
+    let room =
+        alice.join(&format!("#{NETWORK}/{CHANNEL}:{DOMAIN}")).await.context("Alice joins by the alias")?;
     let hello = alice.wait_for_text(room.as_str(), "hello?").await.context("Alice finds what Bob said")?;
     ensure!(hello["origin_server_ts"] == HELLO_AT, "Bob's message has not his timestamp: {hello}");
     let bob_on_matrix = format!("@{NETWORK}/bob:{DOMAIN}");
@@ -61,7 +62,12 @@ struct Transcripts {
 }
 
 impl Transcripts {
-    async fn of(alice: &TestUser, room: &str, bob: &mut TestClient, alice_nick: &str) -> anyhow::Result<Self> {
+    async fn of(
+        alice: &TestUser,
+        room: &str,
+        bob: &mut TestClient,
+        alice_nick: &str,
+    ) -> anyhow::Result<Self> {
         let messages = alice.messages(room, 100).await?;
         let mut matrix: Vec<(u64, String)> = messages.iter().filter_map(said).collect();
         // Newest first or oldest first: the time of what was said before the room existed decides.

@@ -112,7 +112,9 @@ async fn converse(
             }
         }
     };
-    timeout(PATIENCE, conversation).await.unwrap_or(Err(DialError::Silent("does not let us in, and does not say why")))
+    timeout(PATIENCE, conversation)
+        .await
+        .unwrap_or(Err(DialError::Silent("does not let us in, and does not say why")))
 }
 
 /// Connects to a network as the bridge does, and leaves again. Gives what it says of itself.
@@ -124,12 +126,15 @@ pub(crate) async fn probe(domain: &str, config: &ServerConfig) -> Result<String,
     let said = |error: DialError| error.to_string();
     let ca = config.ca.as_deref().map(Path::new);
     let tls = match config.ssl {
-        true => Some(connection::client_config(ca, config.ssl_self_signed).map_err(|error| error.to_string())?),
+        true => {
+            Some(connection::client_config(ca, config.ssl_self_signed).map_err(|error| error.to_string())?)
+        }
         false => None,
     };
     let mut last = String::from("there is no host");
     for host in config.hosts(domain) {
-        let target = Target { host: host.to_owned(), port: config.port(), tls: tls.clone(), pace: Pace::default() };
+        let target =
+            Target { host: host.to_owned(), port: config.port(), tls: tls.clone(), pace: Pace::default() };
         match connection::connect(&target).await {
             Ok((mut lines, writer)) => {
                 let welcome = converse(bot_identity(config), &mut lines, &writer).await.map_err(said)?;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use matrix_appservice::Store;
 use matrix_appservice::appservice::Appservice;
 use matrix_appservice::registration::Registration;
 use matrix_appservice::service::{AppserviceHandler, EventContext, Outcome, RoomEvent};
-use matrix_appservice::Store;
 use ruma::ServerName;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -31,14 +31,15 @@ impl AppserviceHandler for NotNow {
 pub(super) async fn check(config: &Config, registration: &Registration, findings: &mut Findings) {
     let Ok(server_name) = ServerName::parse(&config.homeserver.domain) else { return };
     let url = &config.homeserver.url;
-    let built: Result<Appservice, String> = Store::temporary().map_err(|error| error.to_string()).and_then(|store| {
-        Appservice::builder(registration.clone())
-            .homeserver(url)
-            .server_name(&server_name)
-            .store(store)
-            .build()
-            .map_err(|error| error.to_string())
-    });
+    let built: Result<Appservice, String> =
+        Store::temporary().map_err(|error| error.to_string()).and_then(|store| {
+            Appservice::builder(registration.clone())
+                .homeserver(url)
+                .server_name(&server_name)
+                .store(store)
+                .build()
+                .map_err(|error| error.to_string())
+        });
     let appservice = match built {
         Ok(appservice) => appservice,
         Err(error) => return findings.wrong(&error),
@@ -58,7 +59,12 @@ pub(super) async fn check(config: &Config, registration: &Registration, findings
 }
 
 /// Asks the homeserver to reach the bridge. If no bridge runs, this process stands in for it.
-async fn ping(config: &Config, registration: &Registration, appservice: &Appservice, findings: &mut Findings) {
+async fn ping(
+    config: &Config,
+    registration: &Registration,
+    appservice: &Appservice,
+    findings: &mut Findings,
+) {
     let shutdown = CancellationToken::new();
     let stand_in = match TcpListener::bind(&config.appservice.listen).await {
         Ok(listener) => {
@@ -67,7 +73,8 @@ async fn ping(config: &Config, registration: &Registration, appservice: &Appserv
         }
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => None,
         Err(error) => {
-            findings.wrong(&format!("appservice.listen: cannot listen on {}: {error}", config.appservice.listen));
+            findings
+                .wrong(&format!("appservice.listen: cannot listen on {}: {error}", config.appservice.listen));
             return;
         }
     };
