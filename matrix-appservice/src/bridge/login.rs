@@ -49,15 +49,21 @@ pub trait Login: Send + Sync + 'static {
     /// [`NetworkError::NotFound`] refuses the room.
     async fn chat_info(&self, portal: &PortalKey) -> Result<ChatInfo, NetworkError>;
 
-    /// What a user is like. Asked when the ghost is made.
+    /// What a user is like. Asked when the ghost is made and nothing is known of its user. Unless overridden,
+    /// he is called what his identifier says.
     ///
     /// # Errors
-    /// [`NetworkError::NotFound`] refuses a ghost that a Matrix user asked for. Whatever the error, a ghost
-    /// whose user has spoken is made all the same.
-    async fn user_info(&self, user: &RemoteUserId) -> Result<UserInfo, NetworkError>;
+    /// Reported; the ghost is made all the same.
+    async fn user_info(&self, user: &RemoteUserId) -> Result<UserInfo, NetworkError> {
+        Ok(UserInfo::named(user.as_str()))
+    }
 
     /// What the chat supports: the one source for what the framework refuses before calling the network.
-    fn features(&self, portal: &PortalKey) -> RoomFeatures;
+    /// Text and nothing else, unless overridden.
+    fn features(&self, portal: &PortalKey) -> RoomFeatures {
+        let _ = portal;
+        RoomFeatures::text()
+    }
 
     /// Does what a Matrix user did, other than sending a message.
     async fn apply(&self, change: MatrixChange) -> Sent {
@@ -160,6 +166,12 @@ impl Sent {
     /// The network knows no such thing.
     pub fn unsupported() -> Self {
         Self::Failed(SendError::unsupported())
+    }
+}
+
+impl From<NetworkError> for Sent {
+    fn from(error: NetworkError) -> Self {
+        Self::Failed(error.into())
     }
 }
 
