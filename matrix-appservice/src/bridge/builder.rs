@@ -118,6 +118,7 @@ impl<N: Network> Bridge<N> {
         // Both are set here only, and a bridge runs once.
         let _ = core.commands.set(commands);
         let _ = core.network.set(Arc::clone(&network));
+        core.store_own_logins().await?;
         let left = core.replay_journal()?;
         if left > 0 {
             tracing::info!(left, "going on with what the network did before the restart");
@@ -125,8 +126,8 @@ impl<N: Network> Bridge<N> {
         let opening = tokio::spawn({
             let core = Arc::clone(&core);
             async move {
-                core.introduce_bot().await;
-                if let Err(error) = core.open_logins().await {
+                let (opened, ()) = tokio::join!(core.open_logins(), core.introduce_bot());
+                if let Err(error) = opened {
                     tracing::error!(%error, "could not open the logins");
                 }
             }

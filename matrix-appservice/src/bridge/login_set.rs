@@ -52,21 +52,34 @@ impl Core {
     /// Opens what was open when the process ended: the bridge's own logins first, then those of users. A login
     /// that cannot be opened is reported to its owner.
     pub(crate) async fn open_logins(self: &Arc<Self>) -> Result<(), NetworkError> {
-        for record in self.network()?.own_logins().await {
-            let id = record.id.clone();
-            if let Err(error) = self.ensure_login(record).await {
+        let own: Vec<_> = self.network()?.own_logins().await.into_iter().map(|record| record.id).collect();
+        for id in &own {
+            if let Err(error) = self.open_login(id).await {
                 tracing::error!(login = %id, %error, "a login of the bridge itself cannot be opened");
             }
         }
         for record in self.store.logins()? {
+            // One of the bridge's own that the network does not have any more stays closed.
             if record.user.is_none() || self.shutdown.is_cancelled() {
                 continue;
             }
             if let Err(error) = self.open_login(&record.id).await {
                 tracing::warn!(login = %record.id, %error, "a login cannot be opened");
+                self.tell_owner(&record.id, format!("Your login {} cannot be opened: {error}", record.id));
             }
         }
         Ok(())
+    }
+
+    /// Stores the bridge's own logins, so that whoever needs one can open it from now on.
+    pub(crate) async fn store_own_logins(&self) -> Result<(), NetworkError> {
+        let mut batch = Batch::default();
+        for record in self.network()?.own_logins().await {
+            if self.store.login(&record.id)?.is_none() {
+                batch.put_login(&record);
+            }
+        }
+        Ok(self.store.commit(batch).await?)
     }
 
     /// The login, stored and open. A record that is stored already wins.
