@@ -15,6 +15,7 @@ use crate::{
     store::{Store, StoreError},
 };
 
+mod check;
 mod create;
 mod error;
 mod filter;
@@ -101,11 +102,15 @@ impl fmt::Debug for RoomsConfig {
 
 impl Rooms {
     /// The rooms in a store.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or its rows do not agree with each other.
     pub(crate) fn new(
         store: Store,
         config: RoomsConfig,
         observer: Arc<dyn RoomObserver>,
     ) -> Result<Self, StoreError> {
+        check::check(&store)?;
         let inner = Inner {
             config,
             observer,

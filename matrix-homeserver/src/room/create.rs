@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use ruma::{
-    CanonicalJsonObject, OwnedRoomId, OwnedUserId, RoomId, RoomVersionId, events::TimelineEventType,
-    room_version_rules::RoomVersionRules,
+    CanonicalJsonObject, MilliSecondsSinceUnixEpoch, OwnedRoomId, OwnedUserId, RoomId, RoomVersionId, UInt,
+    events::TimelineEventType, room_version_rules::RoomVersionRules,
 };
 use serde_json::{json, value::RawValue};
 
@@ -23,6 +23,8 @@ use crate::{
     store::WriteSet,
 };
 
+/// How often an ID is tried that turns out to be taken.
+const ATTEMPTS: usize = 1000;
 /// The most creators that a room has beside the one who makes it.
 const MAX_ADDITIONAL_CREATORS: usize = 10;
 
@@ -63,11 +65,30 @@ impl Rooms {
             return Err(unsupported());
         }
         let rules = version.rules().ok_or_else(unsupported)?;
+        let mut created = request.origin_server_ts.unwrap_or_else(|| self.now());
+        for _ in 0..ATTEMPTS {
+            if let Some(room_id) = self.try_create(&request, created, &version, &rules).await? {
+                return Ok(room_id);
+            }
+            // An ID that is a hash is taken when the creator makes the same room within a millisecond.
+            created.0 = created.0.saturating_add(UInt::from(1_u32));
+        }
+        Err(RoomError::BadState("there is a room with this ID".to_owned()))
+    }
+
+    /// Makes a room, if there is none with its ID.
+    async fn try_create(
+        &self,
+        request: &CreateRoom,
+        created: MilliSecondsSinceUnixEpoch,
+        version: &RoomVersionId,
+        rules: &RoomVersionRules,
+    ) -> Result<Option<OwnedRoomId>, RoomError> {
         let generation = self.inner.store.generation();
         let head = Head { generation, state: RoomState::empty(), authorities: Authorities::default() };
-        let (signed, room_id) = self.create_event(&request, &version, &rules)?;
+        let (signed, room_id) = self.create_event(request, created, version, rules)?;
         let number = self.inner.store.event_number();
-        let room = Arc::new(Room::new(room_id.clone(), number, version, rules, head));
+        let room = Arc::new(Room::new(room_id.clone(), number, version.clone(), rules.clone(), head));
         let pending = {
             let mut guard = room.writer.lock().await;
             let head = &mut *guard;
@@ -75,17 +96,17 @@ impl Rooms {
             let mut after = head.state.clone();
             load::put_room(&mut set, &room_id, number);
             self.insert(&room, head, &mut after, signed, &mut set)?;
-            self.furnish(&room, head, &mut after, &request, &mut set)?;
+            self.furnish(&room, head, &mut after, request, &mut set)?;
             let mut rooms = self.inner.rooms.write();
-            if self.exists(&rooms, &room_id)? {
-                return Err(RoomError::BadState("there is a room with this ID".to_owned()));
+            if rooms.contains_key(&room_id) || load::exists(&self.inner.store, &room_id)? {
+                return Ok(None);
             }
             rooms.insert(room_id.clone(), room.clone());
             drop(rooms);
             self.stage(&room, head, after, set)
         };
         match pending.await {
-            Ok(_) => Ok(room_id),
+            Ok(_) => Ok(Some(room_id)),
             Err(error) => {
                 self.inner.rooms.write().remove(&room_id);
                 Err(error.into())
@@ -93,18 +114,11 @@ impl Rooms {
         }
     }
 
-    fn exists(
-        &self,
-        rooms: &std::collections::HashMap<OwnedRoomId, Arc<Room>>,
-        room_id: &RoomId,
-    ) -> Result<bool, RoomError> {
-        Ok(rooms.contains_key(room_id) || load::exists(&self.inner.store, room_id)?)
-    }
-
     /// The event that a room starts with, and the room's ID.
     fn create_event(
         &self,
         request: &CreateRoom,
+        created: MilliSecondsSinceUnixEpoch,
         version: &RoomVersionId,
         rules: &RoomVersionRules,
     ) -> Result<(Signed, OwnedRoomId), RoomError> {
@@ -131,7 +145,7 @@ impl Rooms {
             event_type: TimelineEventType::RoomCreate,
             state_key: Some(String::new()),
             content,
-            origin_server_ts: request.origin_server_ts.unwrap_or_else(|| self.now()),
+            origin_server_ts: created,
             redacts: None,
             prev_events: Vec::new(),
             auth_events: Vec::new(),

@@ -12,11 +12,11 @@ use crate::store::{KeyBuf, Position, Store, StoreError, Tree, WriteSet, key};
 
 /// The row that says where a room's next event goes.
 #[derive(Debug, Serialize, Deserialize)]
-struct HeadRow {
-    room_id: OwnedRoomId,
+pub(super) struct HeadRow {
+    pub(super) room_id: OwnedRoomId,
     version: RoomVersionId,
-    extremities: Vec<Extremity>,
-    state: Root,
+    pub(super) extremities: Vec<Extremity>,
+    pub(super) state: Root,
 }
 
 /// The row of a member of a room.

@@ -17,6 +17,7 @@ use crate::{
     store::Store,
 };
 
+mod crash;
 mod creating;
 mod forks;
 mod history;

@@ -100,3 +100,15 @@ async fn a_room_that_cannot_start_as_asked_is_not_made_at_all() {
     let request = CreateRoom { version: Some(RoomVersionId::V1), ..Fixture::request("alice") };
     assert!(matches!(fixture.rooms.create(request).await, Err(RoomError::UnsupportedVersion(_))));
 }
+
+#[tokio::test]
+async fn the_same_room_made_many_times_at_once_is_many_rooms() {
+    let fixture = Fixture::new();
+    let then = MilliSecondsSinceUnixEpoch(UInt::from(7_u32));
+    let requests = (0..20).map(|_| {
+        fixture.rooms.create(CreateRoom { origin_server_ts: Some(then), ..Fixture::request("alice") })
+    });
+    let rooms = futures_util::future::join_all(requests).await;
+    let rooms: std::collections::BTreeSet<_> = rooms.into_iter().map(Result::unwrap).collect();
+    assert_eq!(rooms.len(), 20);
+}
