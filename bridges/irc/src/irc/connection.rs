@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::net::TcpStream;
@@ -14,10 +15,12 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 mod tls;
 
+use super::framing::LineBuffer;
+
 pub use self::tls::{TlsError, client_config};
 
-/// The longest line that is read: 8191 bytes of tags and 512 of message, and some for servers that allow more.
-const MAX_LINE: usize = 16 * 1024;
+/// How much is read at once.
+const READ: usize = 2048;
 /// How long connecting may take, name resolution and TLS included.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -106,74 +109,37 @@ where
 /// Reads lines.
 pub struct Lines {
     reader: std::pin::Pin<Box<dyn AsyncRead + Send + Sync>>,
-    buffer: Vec<u8>,
-    /// How much of the buffer was searched for an end.
-    searched: usize,
-    /// Whether the rest of an overlong line is being passed over.
-    skipping: bool,
+    buffer: LineBuffer,
 }
 
 impl Lines {
     fn new(reader: std::pin::Pin<Box<dyn AsyncRead + Send + Sync>>) -> Self {
-        Self { reader, buffer: Vec::new(), searched: 0, skipping: false }
+        Self { reader, buffer: LineBuffer::default() }
     }
 
-    /// The next line without its end and without NULs. `None` at the end of the connection.
+    /// The next line, without its LF. `None` at the end of the connection.
     ///
-    /// A line ends with LF; a CR before it belongs to the end, any other CR does not end anything. A line that is too
-    /// long is passed over whole. Cancel safe.
+    /// A line that is too long is passed over whole. Cancel safe.
     ///
     /// # Errors
     ///
     /// When the connection breaks.
-    pub async fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
+    pub async fn next(&mut self) -> io::Result<Option<Bytes>> {
         loop {
-            if let Some(line) = self.take_line() {
+            if let Some(line) = self.buffer.next_line() {
                 return Ok(Some(line));
             }
-            let mut chunk = [0; 2048];
-            let read = self.reader.read(&mut chunk).await?;
-            if read == 0 {
+            self.buffer.shrink();
+            if self.reader.read_buf(self.buffer.space(READ)).await? == 0 {
                 return Ok(None);
             }
-            self.buffer.extend_from_slice(&chunk[..read]);
-        }
-    }
-
-    fn take_line(&mut self) -> Option<Vec<u8>> {
-        loop {
-            let Some(end) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') else {
-                self.searched = self.buffer.len();
-                if self.buffer.len() > MAX_LINE {
-                    self.buffer = Vec::new();
-                    self.searched = 0;
-                    self.skipping = true;
-                }
-                if self.buffer.is_empty() {
-                    // An idle connection holds no memory.
-                    self.buffer = Vec::new();
-                }
-                return None;
-            };
-            let end = self.searched + end;
-            let mut line: Vec<u8> = self.buffer.drain(..=end).collect();
-            self.searched = 0;
-            if std::mem::take(&mut self.skipping) || line.len() > MAX_LINE {
-                continue;
-            }
-            line.pop();
-            if line.last() == Some(&b'\r') {
-                line.pop();
-            }
-            line.retain(|byte| *byte != 0);
-            return Some(line);
         }
     }
 }
 
 impl std::fmt::Debug for Lines {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lines").field("buffered", &self.buffer.len()).finish_non_exhaustive()
+        f.debug_struct("Lines").field("skipped", &self.buffer.skipped()).finish_non_exhaustive()
     }
 }
 
@@ -285,30 +251,6 @@ impl Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// What is read of these bytes, however they are cut into pieces.
-    async fn lines_of(bytes: &[u8]) -> Vec<Vec<u8>> {
-        let mut lines = Lines::new(Box::pin(std::io::Cursor::new(bytes.to_vec())));
-        let mut read = Vec::new();
-        while let Some(line) = lines.next().await.expect("memory can be read") {
-            read.push(line);
-        }
-        read
-    }
-
-    #[tokio::test]
-    async fn lines_end_with_lf_and_a_lone_cr_ends_nothing() {
-        let read = lines_of(b"one\r\ntwo\nthr\ree\0!\r\r\n\nrest").await;
-        assert_eq!(read, [&b"one"[..], b"two", b"thr\ree!\r", b""]);
-    }
-
-    #[tokio::test]
-    async fn an_overlong_line_is_passed_over_and_the_next_is_read() {
-        let bytes = [&vec![b'x'; 64 * 1024][..], b"\r\nafter\r\n"].concat();
-        assert_eq!(lines_of(&bytes).await, [b"after"]);
-        let bytes = [&vec![b'x'; MAX_LINE + 1][..], b"\nafter\n"].concat();
-        assert_eq!(lines_of(&bytes).await, [b"after"]);
-    }
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_is_written_at_once_the_rest_at_the_pace_and_urgent_lines_in_between() {

@@ -1,67 +1,102 @@
-//! Lines of the protocol (RFC 2812, section 2.3.1, with [message tags]). Bytes throughout: a text need not be UTF-8.
+//! One line of IRC, read and written as bytes.
 //!
-//! [message tags]: https://ircv3.net/specs/extensions/message-tags
+//! [`Message`] is what a server sent. [`Line`] is what is sent to it: it can only be made in ways that keep it one
+//! line, whatever a Matrix user typed.
 
 use std::borrow::Cow;
+use std::fmt;
 
-/// A line from the network.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+use bytes::Bytes;
+
+use super::limits;
+use super::numeric::Numeric;
+use super::tags::Tags;
+
+mod line;
+mod source;
+#[cfg(test)]
+mod tests;
+
+pub use self::line::{BadParameter, Line, LineBuilder};
+pub use self::source::Source;
+
+/// A message from a server ([RFC 1459, section 2.3.1], with tags).
+///
+/// Text need not be UTF-8: parameters are bytes, and [`text`](Self::text) decodes them. A colon before the last
+/// parameter means nothing beyond where it ends: `JOIN :#c` and `JOIN #c` are the same message.
+///
+/// [RFC 1459, section 2.3.1]: https://www.rfc-editor.org/rfc/rfc1459#section-2.3.1
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Message {
-    /// The tags in their order, unescaped.
-    pub tags: Vec<(String, String)>,
-    /// Who sent it.
+    /// What stood between `@` and the first space.
+    pub tags: Tags,
+    /// Who sent it. Absent: the server at the other end.
     pub source: Option<Source>,
-    /// The command in upper case, or the numeric.
-    pub command: String,
-    /// The parameters.
-    pub params: Vec<Vec<u8>>,
-}
-
-/// Who sent a line.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Source {
-    /// A nick, or the name of a server.
-    pub nick: String,
-    /// `user@host`, if a user sent it.
-    pub userhost: Option<String>,
+    /// The command in upper case, or three digits.
+    pub command: Box<str>,
+    /// The parameters as they came.
+    pub params: Vec<Bytes>,
 }
 
 impl Message {
+    /// A message from the server at the other end.
+    pub fn new(command: &str, params: impl IntoIterator<Item = impl Into<Bytes>>) -> Self {
+        Self {
+            tags: Tags::new(),
+            source: None,
+            command: command.to_ascii_uppercase().into(),
+            params: params.into_iter().map(Into::into).collect(),
+        }
+    }
+
     /// Reads a line, with or without its end. `None` if there is no command in it.
+    ///
+    /// A NUL is left out. A CR ends nothing: at the end of the line it belongs to the end, elsewhere it stays in
+    /// its parameter.
+    ///
+    /// ```
+    /// use matrix_irc_bridge::irc::message::Message;
+    ///
+    /// let line = b"@time=2015-01-16T14:01:23.133Z :bob!b@example.org PRIVMSG #rust :hello there\r\n";
+    /// let message = Message::parse(line).expect("a command");
+    /// assert_eq!(&*message.command, "PRIVMSG");
+    /// assert_eq!(message.source.as_ref().map(|source| source.nick()), Some("bob"));
+    /// assert_eq!(message.text(1), "hello there");
+    /// ```
     pub fn parse(line: &[u8]) -> Option<Self> {
-        let end = line.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
-        let mut rest = trim_start(&line[..end]);
-        let mut message = Self::default();
-        if let Some(tagged) = rest.strip_prefix(b"@") {
-            let (tags, after) = word(tagged);
-            message.tags = parse_tags(&String::from_utf8_lossy(tags));
-            rest = after;
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let mut rest = line;
+        while let Some(shorter) = rest.strip_suffix(b"\r") {
+            rest = shorter;
         }
-        if let Some(sourced) = rest.strip_prefix(b":") {
-            let (source, after) = word(sourced);
-            message.source = Some(Source::parse(&String::from_utf8_lossy(source)));
-            rest = after;
-        }
-        let (command, mut rest) = word(rest);
+        let clean: Bytes = rest.iter().copied().filter(|byte| *byte != 0).collect();
+        let mut scan = Scan { line: &clean, at: 0 };
+        scan.skip_spaces();
+        let tags = if scan.skip(b'@') { Tags::parse(scan.word()) } else { Tags::new() };
+        scan.skip_spaces();
+        let source = scan.skip(b':').then(|| Source::parse(&String::from_utf8_lossy(scan.word())));
+        scan.skip_spaces();
+        let command = scan.word();
         if command.is_empty() {
             return None;
         }
-        message.command = String::from_utf8_lossy(command).to_ascii_uppercase();
-        while !rest.is_empty() {
-            if let Some(trailing) = rest.strip_prefix(b":") {
-                message.params.push(trailing.to_vec());
-                break;
-            }
-            let (param, after) = word(rest);
-            message.params.push(param.to_vec());
-            rest = after;
+        let command = String::from_utf8_lossy(command).to_ascii_uppercase().into();
+        let mut params = Vec::new();
+        while let Some((start, end)) = scan.param(params.len() + 1 == limits::PARAMS) {
+            params.push(clean.slice(start..end));
         }
-        Some(message)
+        Some(Self { tags, source: source.filter(|source| !source.is_empty()), command, params })
     }
 
-    /// A parameter as text; empty where it is absent.
+    /// A parameter as it came; empty where it is absent.
+    pub fn bytes(&self, index: usize) -> &[u8] {
+        self.params.get(index).map_or(b"", |param| param)
+    }
+
+    /// A parameter as text ([`decode`]); empty where it is absent.
     pub fn text(&self, index: usize) -> Cow<'_, str> {
-        self.params.get(index).map_or(Cow::Borrowed(""), |param| String::from_utf8_lossy(param))
+        decode(self.bytes(index))
     }
 
     /// The last parameter as text.
@@ -69,112 +104,101 @@ impl Message {
         self.text(self.params.len().saturating_sub(1))
     }
 
-    /// The value of a tag.
-    pub fn tag(&self, name: &str) -> Option<&str> {
-        self.tags.iter().rev().find(|(tag, _)| tag == name).map(|(_, value)| value.as_str())
+    /// The numeric, if it is one.
+    pub fn numeric(&self) -> Option<Numeric> {
+        Numeric::parse(&self.command)
+    }
+
+    /// The nick of the sender, or the server's name; empty if the message names none.
+    pub fn nick(&self) -> &str {
+        self.source.as_ref().map_or("", Source::nick)
+    }
+
+    /// The same message as a line to send.
+    ///
+    /// # Errors
+    /// If it is no message: a parameter other than the last is empty, has a space or begins with a colon, or
+    /// anything in it would end the line.
+    pub fn to_line(&self) -> Result<Line, BadParameter> {
+        line::from_message(self)
     }
 }
 
-impl Source {
-    fn parse(text: &str) -> Self {
-        match text.split_once('!') {
-            Some((nick, userhost)) => Self { nick: nick.to_owned(), userhost: Some(userhost.to_owned()) },
-            // Some networks leave the user out: `nick@host`.
-            None => match text.split_once('@') {
-                Some((nick, host)) => Self { nick: nick.to_owned(), userhost: Some(host.to_owned()) },
-                None => Self { nick: text.to_owned(), userhost: None },
-            },
-        }
-    }
-}
-
-/// What stands before the next blank, and what stands after the blanks.
-fn word(text: &[u8]) -> (&[u8], &[u8]) {
-    let end = text.iter().position(|byte| *byte == b' ').unwrap_or(text.len());
-    (&text[..end], trim_start(&text[end..]))
-}
-
-fn trim_start(text: &[u8]) -> &[u8] {
-    let start = text.iter().position(|byte| *byte != b' ').unwrap_or(text.len());
-    &text[start..]
-}
-
-fn parse_tags(tags: &str) -> Vec<(String, String)> {
-    let parse = |tag: &str| {
-        let (name, value) = tag.split_once('=').unwrap_or((tag, ""));
-        (name.to_owned(), unescape(value))
-    };
-    tags.split(';').filter(|tag| !tag.is_empty()).map(parse).collect()
-}
-
-/// A tag's value as it was meant ([escaping]).
+/// Text from the network, which need not be UTF-8.
 ///
-/// [escaping]: https://ircv3.net/specs/extensions/message-tags#escaping-values
-fn unescape(value: &str) -> String {
-    let mut plain = String::with_capacity(value.len());
-    let mut chars = value.chars();
-    while let Some(c) = chars.next() {
-        if c != '\\' {
-            plain.push(c);
-            continue;
-        }
-        match chars.next() {
-            Some(':') => plain.push(';'),
-            Some('s') => plain.push(' '),
-            Some('r') => plain.push('\r'),
-            Some('n') => plain.push('\n'),
-            Some(other) => plain.push(other),
-            None => {}
-        }
+/// What is not UTF-8 is read as Windows-1252, which old clients write; only a character that was cut in two at the
+/// end of a line, as servers do, is replaced.
+pub fn decode(text: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(text) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(error) if error.error_len().is_none() => String::from_utf8_lossy(text),
+        Err(_) => Cow::Owned(text.iter().map(|byte| windows_1252(*byte)).collect()),
     }
-    plain
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
+fn windows_1252(byte: u8) -> char {
+    const HIGH: [char; 32] = [
+        '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}',
+        '\u{90}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
+    ];
+    match byte {
+        0x80..=0x9f => HIGH[usize::from(byte - 0x80)],
+        _ => char::from(byte),
+    }
+}
 
-    use super::*;
+/// A place in a line.
+struct Scan<'a> {
+    line: &'a [u8],
+    at: usize,
+}
 
-    #[test]
-    fn a_line_is_taken_apart() {
-        let message = Message::parse(b"@time=x;msgid=a\\:b\\s;+f :bob!u@h PRIVMSG #c  :: hi  there\r\n")
-            .expect("a line");
-        assert_eq!(message.tag("msgid"), Some("a;b "));
-        assert_eq!(message.tag("+f"), Some(""));
-        let source = message.source.expect("sent by bob");
-        assert_eq!((source.nick.as_str(), source.userhost.as_deref()), ("bob", Some("u@h")));
-        assert_eq!(message.command, "PRIVMSG");
-        assert_eq!(message.params, [b"#c".to_vec(), b": hi  there".to_vec()]);
+impl<'a> Scan<'a> {
+    fn skip(&mut self, byte: u8) -> bool {
+        let found = self.line.get(self.at) == Some(&byte);
+        self.at += usize::from(found);
+        found
     }
 
-    #[test]
-    fn a_colon_before_the_last_word_never_has_a_meaning() {
-        for line in [&b":a JOIN #c"[..], b":a JOIN :#c", b":a  join  #c\n"] {
-            let message = Message::parse(line).expect("a line");
-            assert_eq!((message.command.as_str(), &*message.text(0)), ("JOIN", "#c"));
+    fn skip_spaces(&mut self) {
+        while self.skip(b' ') {}
+    }
+
+    fn word(&mut self) -> &'a [u8] {
+        let rest = &self.line[self.at..];
+        let end = rest.iter().position(|byte| *byte == b' ').unwrap_or(rest.len());
+        self.at += end;
+        &rest[..end]
+    }
+
+    /// Where the next parameter begins and ends. The last takes all that is left.
+    fn param(&mut self, last: bool) -> Option<(usize, usize)> {
+        self.skip_spaces();
+        if self.at >= self.line.len() {
+            return None;
         }
-    }
-
-    #[test]
-    fn bytes_that_are_no_text_are_kept() {
-        let message = Message::parse(b"PRIVMSG #c :caf\xe9").expect("a line");
-        assert_eq!(message.params[1], b"caf\xe9");
-    }
-
-    #[test]
-    fn lines_without_a_command_are_none() {
-        for line in [&b""[..], b"\r\n", b"   ", b"@tag", b":source", b"@tag :source ", b"@ "] {
-            assert_eq!(Message::parse(line), None, "{line:?}");
+        if self.skip(b':') || last {
+            let start = self.at;
+            self.at = self.line.len();
+            return Some((start, self.at));
         }
+        let start = self.at;
+        self.word();
+        Some((start, self.at))
     }
+}
 
-    proptest! {
-        #[test]
-        fn no_line_does_harm(line in proptest::collection::vec(any::<u8>(), 0..600)) {
-            if let Some(message) = Message::parse(&line) {
-                prop_assert!(!message.command.is_empty());
-            }
+/// Writes the line without its end, for logs and errors; what is not UTF-8 is replaced. Not for sending.
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(source) = &self.source {
+            write!(f, ":{source} ")?;
         }
+        f.write_str(&self.command)?;
+        for (index, param) in self.params.iter().enumerate() {
+            let colon = if index + 1 == self.params.len() { ":" } else { "" };
+            write!(f, " {colon}{}", String::from_utf8_lossy(param))?;
+        }
+        Ok(())
     }
 }

@@ -124,7 +124,7 @@ impl Registration {
 
     /// Takes in a line.
     pub fn line(&mut self, message: &Message) -> Step {
-        match message.command.as_str() {
+        match &*message.command {
             "PING" => Step::Go(vec![format!("PONG :{}", clean(&message.last()))]),
             "CAP" => Step::Go(self.cap(message)),
             "AUTHENTICATE" => Step::Go(self.authenticate(message)),
@@ -132,7 +132,7 @@ impl Registration {
             "902" | "904" | "905" | "906" | "908" => {
                 self.sasl_failure = Some(message.last().into_owned());
                 // 908 only lists mechanisms; 904 follows it.
-                Step::Go(if message.command == "908" { Vec::new() } else { vec!["CAP END".to_owned()] })
+                Step::Go(if &*message.command == "908" { Vec::new() } else { vec!["CAP END".to_owned()] })
             }
             "432" | "433" | "436" | "437" if !self.welcomed => self.other_nick(&message.command),
             "001" => {
@@ -141,8 +141,7 @@ impl Registration {
                 Step::Go(Vec::new())
             }
             "005" => {
-                let tokens = message.params.len().saturating_sub(1);
-                (1..tokens).for_each(|index| self.isupport.set(&message.text(index)));
+                self.isupport.receive(message);
                 Step::Go(Vec::new())
             }
             "376" | "422" if self.welcomed => Step::Done(Box::new(Welcome {

@@ -4,17 +4,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ruma::MilliSecondsSinceUnixEpoch;
+use ruma::{MilliSecondsSinceUnixEpoch, UInt};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::super::seen::{Seen, parse_time};
+use super::super::seen::Seen;
 use super::{Connection, Link};
 use crate::config::ServerConfig;
 use crate::irc::connection::{self, ConnectError, Pace, Target};
 use crate::irc::isupport::Isupport;
-use crate::irc::message::Message;
+use crate::irc::message::{Message, Source};
 use crate::irc::registration::{Identity, Refusal, Registration, Step, Welcome};
-use crate::mapping;
+use crate::mapping::{self, NickTemplate};
 
 pub(super) use crate::irc::connection::Writer;
 
@@ -171,7 +171,8 @@ fn identity(connection: &Connection) -> Identity {
     let Some(user) = &connection.user else { return bot_identity(config) };
     let settings = connection.settings.lock().clone();
     let nick = settings.nick.unwrap_or_else(|| {
-        mapping::nick(&config.irc_clients.nick_template, &connection.display_name(), user)
+        let template = NickTemplate::new(&config.irc_clients.nick_template);
+        template.wish(user.as_str(), Some(&connection.display_name())).candidate(0, None)
     });
     let account = settings.password.filter(|_| config.sasl).map(|password| {
         let name = settings.username.unwrap_or_else(|| nick.clone());
@@ -181,10 +182,7 @@ fn identity(connection: &Connection) -> Identity {
         "reverse-mxid" => format!("{}:{}", user.server_name(), user.localpart()),
         _ => user.to_string(),
     };
-    let ident =
-        mapping::sanitize_nick(user.localpart()).replace(['[', ']', '\\', '`', '^', '{', '|', '}'], "");
-    let ident = if ident.is_empty() { "matrix".to_owned() } else { ident.chars().take(10).collect() };
-    Identity { nick, user: ident, realname, password, account }
+    Identity { nick, user: mapping::user_name(user.localpart()), realname, password, account }
 }
 
 /// The lines of a session. Answers `PING`, and asks whether the network is still there when it is silent.
@@ -222,9 +220,9 @@ impl Lines {
             Err(error) => return Err(format!("the connection broke: {error}")),
         };
         let Some(message) = Message::parse(&line) else { return Ok(None) };
-        match message.command.as_str() {
+        match &*message.command {
             "PING" => {
-                let token = message.params.last().map_or(&b""[..], Vec::as_slice);
+                let token = message.params.last().map_or(&b""[..], |token| token);
                 self.writer.urgent([b"PONG :", token].concat());
                 Ok(None)
             }
@@ -235,14 +233,13 @@ impl Lines {
 }
 
 fn seen(message: Message) -> Seen {
-    let text = |name: &str| message.tag(name).map(str::to_owned);
+    let text = |name: &str| message.tags.get(name).map(str::to_owned);
     let (label, msgid, typing) = (text("label"), text("msgid"), text("+typing"));
-    let time: Option<MilliSecondsSinceUnixEpoch> = message.tag("time").and_then(parse_time);
-    let source = message.source.unwrap_or_default();
+    let time = message.tags.time().and_then(UInt::new).map(MilliSecondsSinceUnixEpoch);
     Seen {
-        nick: source.nick,
-        userhost: source.userhost,
-        command: message.command,
+        nick: message.nick().to_owned(),
+        userhost: message.source.as_ref().and_then(Source::userhost),
+        command: message.command.into(),
         params: message.params,
         label,
         msgid,

@@ -7,12 +7,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::dial::Writer;
-
-/// Longest line on IRC with its end (RFC 2812, section 2.3), as the others receive it.
-const MAX_LINE: usize = 512;
-/// What the network may make of our host at any time: 63 bytes is the longest in use.
-const LONGEST_HOST: usize = 63;
-const LONGEST_USER: usize = 11;
+use crate::irc::limits;
 
 /// A socket on which the network let us in.
 #[derive(Debug)]
@@ -33,7 +28,7 @@ impl Link {
     pub(super) fn new(
         nick: String,
         capabilities: HashSet<String>,
-        line_length: Option<usize>,
+        line_length: usize,
         writer: Writer,
     ) -> Self {
         Self {
@@ -42,7 +37,7 @@ impl Link {
             labels: AtomicU64::new(0),
             nick: Mutex::new(nick),
             capabilities,
-            line_length: line_length.unwrap_or(MAX_LINE).clamp(MAX_LINE, 8192),
+            line_length,
             writer,
             close: CancellationToken::new(),
         }
@@ -77,9 +72,7 @@ impl Link {
     /// How many bytes of text fit into a message so that it reaches the others whole, whatever the network makes
     /// of our host: `:nick!user@host COMMAND target :text`.
     pub(crate) fn budget(&self, command: &str, target: &str) -> usize {
-        let prefix = 1 + self.nick.lock().len() + 1 + LONGEST_USER + 1 + LONGEST_HOST;
-        let frame = prefix + 1 + command.len() + 1 + target.len() + 2 + 2;
-        self.line_length.saturating_sub(frame).max(32)
+        limits::text_budget(self.line_length, &self.nick.lock(), None, command, target).max(32)
     }
 
     /// Says a line; waits until it is written to the socket. Whether it was.

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use matrix_appservice::bridge::{ChatInfo, MemberChange, MembershipState, RemoteEvent};
 
 use super::super::connection::Connection;
 use super::super::seen::Seen;
+use crate::irc::message::decode;
 use crate::irc::mode::{ModeChange, parse_channel_modes};
 
 impl Connection {
@@ -22,14 +24,14 @@ impl Connection {
         self.change_modes(&target, seen.params.get(2..).unwrap_or_default(), None);
     }
 
-    fn change_modes(&self, name: &str, words: &[Vec<u8>], seen: Option<&Seen>) {
+    fn change_modes(&self, name: &str, words: &[Bytes], seen: Option<&Seen>) {
         let folded = self.network.fold(name);
         let mut changes = Vec::new();
         let mut moderated = None;
         {
             let mut state = self.network.state.lock();
             let isupport = state.isupport.clone();
-            let words: Vec<_> = words.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+            let words: Vec<_> = words.iter().map(|word| decode(word).into_owned()).collect();
             let parsed: Vec<ModeChange> = parse_channel_modes(&isupport, &words);
             let fold = |name: &str| isupport.casemapping().fold(name);
             let Some(channel) =

@@ -57,7 +57,7 @@ fn text_of(speech: &Speech<'_>, network: &IrcNetwork) -> (Kind, String) {
     let content = speech.content;
     let formatted = |body: &str, formatted: Option<&ruma::events::room::message::FormattedBody>| {
         let html = formatted.filter(|f| f.format == ruma::events::room::message::MessageFormat::Html);
-        html.and_then(|html| format::html_to_irc(&html.body)).unwrap_or_else(|| format::plain_to_irc(body))
+        html.map_or_else(|| format::plain_to_irc(body), |html| format::html_to_irc(&html.body))
     };
     match &content.msgtype {
         MessageType::Text(text) => (Kind::Text, formatted(&text.body, text.formatted.as_ref())),
