@@ -62,7 +62,9 @@ fn split_line(line: &str, mut style: Style, budget: usize, lines: &mut Vec<Strin
         if !shown.is_empty() {
             lines.push(write(shown));
         }
-        cells = later;
+        // The space at which the line was broken is not the next line's indentation.
+        let blank = later.iter().take_while(|(_, text)| *text == " ").count();
+        cells = &later[blank..];
     }
     style
 }
@@ -121,7 +123,8 @@ mod tests {
             ("one two three", 8, &["one two", "three"][..]),
             ("one two", 7, &["one two"]),
             ("abcdefgh", 3, &["abc", "def", "gh"]),
-            ("a bcdefghijkl", 5, &["a bcd", "efghi", "jkl"]),
+            ("a bcdefghijklm", 7, &["a bcdef", "ghijklm"]),
+            ("a bcdefghijkl", 5, &["a", "bcdef", "ghijk", "l"]),
             ("äöü", 4, &["äö", "ü"]),
             ("xxe\u{301}", 4, &["xx", "e\u{301}"]),
             ("a\n\n  \nb", 10, &["a", "b"]),
