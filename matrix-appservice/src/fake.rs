@@ -76,9 +76,10 @@ impl Answer {
 #[derive(Clone)]
 pub(crate) struct Fake {
     pub(crate) url: String,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    asked: Record,
 }
 
+type Record = Arc<Mutex<Vec<Asked>>>;
 type Handler = dyn Fn(&Asked) -> Answer + Send + Sync;
 
 impl Fake {
@@ -98,7 +99,7 @@ impl Fake {
     pub(crate) async fn bare(handler: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
         let url = format!("http://{}", listener.local_addr().expect("it is bound"));
-        let asked = Arc::<Mutex<Vec<Asked>>>::default();
+        let asked = Record::default();
         let handler: Arc<Handler> = Arc::new(handler);
         let state = (Arc::clone(&asked), handler);
         let router = axum::Router::new().fallback(answer).with_state(state);
@@ -120,10 +121,7 @@ impl Fake {
     }
 }
 
-async fn answer(
-    State((asked, handler)): State<(Arc<Mutex<Vec<Asked>>>, Arc<Handler>)>,
-    request: Request,
-) -> Response {
+async fn answer(State((asked, handler)): State<(Record, Arc<Handler>)>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
     let request = Asked {

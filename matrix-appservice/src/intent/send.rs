@@ -73,7 +73,7 @@ pub struct Sending<'a> {
     key: Option<String>,
 }
 
-impl<'a> Sending<'a> {
+impl Sending<'_> {
     /// When it happened on the other network.
     pub fn at(self, ts: impl Into<Option<MilliSecondsSinceUnixEpoch>>) -> Self {
         Self { ts: ts.into(), ..self }
@@ -117,7 +117,7 @@ pub struct Redacting<'a> {
     key: Option<String>,
 }
 
-impl<'a> Redacting<'a> {
+impl Redacting<'_> {
     /// Why.
     pub fn reason(self, reason: impl Into<String>) -> Self {
         Self { reason: Some(reason.into()), ..self }

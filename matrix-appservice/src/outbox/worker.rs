@@ -34,7 +34,7 @@ pub(super) async fn run(shared: Arc<Shared>, room_id: OwnedRoomId) {
             }
             result => {
                 attempt = 0;
-                settle(&shared, taken, result.map_err(Arc::new));
+                settle(&shared, taken, &result.map_err(Arc::new));
             }
         }
     }
@@ -71,10 +71,10 @@ async fn send(shared: &Shared, taken: &Queued) -> Result<ruma::OwnedEventId, Cli
 
 /// Marks the event as sent or dead. This need not be flushed: if it is lost, the event is sent again under the same
 /// transaction ID.
-fn settle(shared: &Shared, mut taken: Queued, result: Delivered) {
+fn settle(shared: &Shared, mut taken: Queued, result: &Delivered) {
     let mut batch = Batch::default();
     batch.delete(Tree::Outbox, &row::key(taken.number));
-    match &result {
+    match result {
         Ok(event_id) => {
             let row = DeliveredRow { event_id: event_id.clone(), at: MilliSecondsSinceUnixEpoch::now() };
             batch.put_json(Tree::Delivered, taken.row.event.key.as_bytes(), &row);
