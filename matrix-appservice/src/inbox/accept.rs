@@ -140,7 +140,9 @@ impl Shared {
             && !arrivals.is_empty()
             && queues.waiting > 0
         {
-            arrivals.iter().for_each(|arrival| accepting.seen.remove(&arrival.hash));
+            for arrival in &arrivals {
+                accepting.seen.remove(&arrival.hash);
+            }
             return Err(AcceptError::Full);
         }
         self.metrics.events_repeated.inc_by((offered - arrivals.len()) as u64);
@@ -223,7 +225,7 @@ fn arrivals<'a>(txn_id: &str, envelope: &Envelope<'a>) -> Vec<Arrival<'a>> {
             None => unnamed(txn_id, index, json),
         };
         let queue = QueueKey::Room(head.room_id.unwrap_or_default().into());
-        Arrival { kind: Kind::Event, queue, name, hash, json: *json }
+        Arrival { kind: Kind::Event, queue, name, hash, json }
     });
     let to_device = envelope.to_device.iter().enumerate().map(|(index, json)| {
         #[derive(serde::Deserialize)]
@@ -233,7 +235,7 @@ fn arrivals<'a>(txn_id: &str, envelope: &Envelope<'a>) -> Vec<Arrival<'a>> {
         let (hash, name) = unnamed(txn_id, index, json);
         let to = serde_json::from_str::<Head>(json.get()).ok().and_then(|head| head.to_user_id);
         let queue = QueueKey::Device(to.unwrap_or_default().into());
-        Arrival { kind: Kind::ToDevice, queue, name, hash, json: *json }
+        Arrival { kind: Kind::ToDevice, queue, name, hash, json }
     });
     // Keys before the events that need them.
     to_device.chain(events).collect()

@@ -48,7 +48,9 @@ impl Seen {
         let mut forgotten = Vec::new();
         while self.known.len() > REMEMBERED && self.transactions.len() > 1 {
             if let Some((number, hashes)) = self.transactions.pop_front() {
-                hashes.iter().for_each(|hash| drop(self.known.remove(hash)));
+                for hash in &hashes {
+                    self.known.remove(hash);
+                }
                 forgotten.push(number);
             }
         }

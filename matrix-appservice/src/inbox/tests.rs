@@ -41,9 +41,8 @@ impl Script {
                 changed.await;
             }
         };
-        if tokio::time::timeout(DEADLINE, wait).await.is_err() {
-            panic!("only {:?} of {count} came", self.names());
-        }
+        let in_time = tokio::time::timeout(DEADLINE, wait).await.is_ok();
+        assert!(in_time, "only {:?} of {count} came", self.names());
         self.names()
     }
 

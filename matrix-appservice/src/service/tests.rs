@@ -240,7 +240,7 @@ async fn garbage_and_half_requests_do_no_harm() {
         b"PUT /transactions/1 HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999\r\nauthorization: Bearer hs\r\n\r\n",
         b"PUT /transactions/1 HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\nauthorization: Bearer hs\r\n\r\nZZ\r\n",
         b"GET /users/%00%ff HTTP/1.1\r\nhost: x\r\nauthorization: Bearer hs\r\n\r\n",
-        &[b'A'; 100_000],
+        &vec![b'A'; 100_000],
     ] {
         let answer = service.raw(bytes).await;
         assert!(!answer.starts_with("HTTP/1.1 2") && !answer.starts_with("HTTP/1.1 5"), "{answer}");
