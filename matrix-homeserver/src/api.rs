@@ -23,6 +23,7 @@ pub(crate) mod extract;
 mod filter;
 pub(crate) mod layer;
 mod login;
+mod media;
 mod membership;
 mod presence;
 mod profile;
@@ -144,6 +145,7 @@ fn sections() -> Vec<Routes> {
         ephemeral::routes(),
         presence::routes(),
         account_data::routes(),
+        media::routes(),
         appservices::routes(),
         draft_registration::routes(),
     ]

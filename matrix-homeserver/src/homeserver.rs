@@ -1,6 +1,6 @@
 //! The server as a whole: its settings, its services, how it starts and stops.
 
-use std::{error::Error, fmt, sync::Arc, time::Duration};
+use std::{error::Error, fmt, path::Path, sync::Arc, time::Duration};
 
 use matrix_appservice::{Registration, Secret};
 use ruma::{MilliSecondsSinceUnixEpoch, OwnedServerName, RoomVersionId, ServerName, UserId};
@@ -12,6 +12,7 @@ use crate::{
     appservice::{AppserviceObserver, Appservices, Queries, Queues},
     directory::Directory,
     event::ServerKey,
+    media::Media,
     room::{Rooms, RoomsConfig},
     store::{Store, StoreError, Tree, WriteSet, key},
     sync,
@@ -82,6 +83,7 @@ pub(crate) struct Services {
     pub(crate) sync: sync::Sync,
     pub(crate) appservices: Arc<Appservices>,
     pub(crate) directory: Arc<Directory>,
+    pub(crate) media: Media,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
     pub(crate) nonces: Nonces,
@@ -92,8 +94,14 @@ pub(crate) struct Services {
 }
 
 impl Services {
-    fn new(config: Config, store: Store, lasting: bool, base_url: String) -> Result<Self, StoreError> {
-        let hasher = if lasting { Hasher::strong() } else { Hasher::quick() };
+    fn new(
+        config: Config,
+        store: Store,
+        data_dir: Option<&Path>,
+        base_url: String,
+    ) -> Result<Self, StoreError> {
+        let hasher = if data_dir.is_some() { Hasher::strong() } else { Hasher::quick() };
+        let media = Media::new(store.clone(), data_dir.map(|data_dir| data_dir.join("media")));
         let queries = Queries::new(config.appservice_query_timeout);
         let queues = Queues::new(store.clone());
         let appservices = Arc::new(Appservices::new(&config.server_name, queues, queries));
@@ -114,6 +122,7 @@ impl Services {
             rooms,
             sync,
             directory,
+            media,
             limits: Limits::new(config.rate_limits),
             metrics: Metrics::default(),
             nonces: Nonces::default(),

@@ -8,6 +8,7 @@ mod appservice;
 mod directory;
 mod event;
 mod homeserver;
+mod media;
 mod room;
 mod rules;
 mod store;

@@ -175,13 +175,12 @@ impl HomeserverBuilder {
         let listen = |source| StartError::Listen { address: self.listen.clone(), source };
         let listener = listening.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        let lasting = self.data_dir.is_some();
         let store = match &self.data_dir {
             Some(path) => Store::open(path, Durability::Flushed)?,
             None => Store::temporary()?,
         };
         let url = format!("http://{address}");
-        let services = Services::new(config, store, lasting, url.clone())?;
+        let services = Services::new(config, store, self.data_dir.as_deref(), url.clone())?;
         let homeserver = Homeserver::serve(Arc::new(services), listener, url);
         for registration in self.registrations {
             homeserver.services.add_appservice(registration).await?;
