@@ -10,6 +10,7 @@
 #![expect(clippy::print_stdout, reason = "the tables are what this program is for")]
 
 mod figures;
+mod inbox;
 mod latency;
 mod memory;
 mod send;
@@ -32,6 +33,8 @@ enum Benchmark {
     Send,
     /// From the start of the process until it is ready.
     Start,
+    /// Transactions per second into the framework's inbox.
+    Inbox,
     /// From one side of the bridge to the other, one message at a time.
     Latency,
     /// Memory of the bridge with 100 puppets.
@@ -52,6 +55,9 @@ fn main() -> Result<()> {
         }
         if runs(Benchmark::Send) {
             send::measure().await?;
+        }
+        if runs(Benchmark::Inbox) {
+            inbox::measure().await?;
         }
         if runs(Benchmark::Latency) {
             latency::measure().await?;
