@@ -24,19 +24,23 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use ruma::OwnedRoomId;
-use tokio::{sync::mpsc, task::AbortHandle};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::AbortHandle,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 mod accept;
 mod attempt;
 mod journal;
+mod ledger;
 mod queue;
 mod seen;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use self::accept::AcceptError;
-use self::{accept::Accepting, queue::Queues};
+use self::{accept::Accepting, ledger::Ledger, queue::Queues};
 use crate::{
     metrics::Metrics,
     service::{AppserviceHandler, Ephemeral},
@@ -95,6 +99,8 @@ struct Shared {
     on_reject: RejectHook,
     accepting: Mutex<Accepting>,
     queues: Mutex<Queues>,
+    ledger: Mutex<Ledger>,
+    ledger_changed: Notify,
     permits: tokio::sync::Semaphore,
     ephemeral: mpsc::Sender<Ephemeral>,
     ephemeral_task: AbortHandle,
@@ -137,6 +143,8 @@ impl Inbox {
                 on_reject,
                 accepting: Mutex::new(accepting),
                 queues: Mutex::default(),
+                ledger: Mutex::default(),
+                ledger_changed: Notify::new(),
                 ephemeral,
                 ephemeral_task: ephemeral_task.abort_handle(),
                 broken: AtomicBool::new(false),
@@ -144,6 +152,7 @@ impl Inbox {
                 tasks: TaskTracker::new(),
             }),
         };
+        inbox.shared.tasks.spawn(Arc::clone(&inbox.shared).keep_ledger());
         inbox.shared.admit(left.items);
         Ok(inbox)
     }
@@ -174,6 +183,7 @@ impl Inbox {
         if tokio::time::timeout(patience, self.shared.tasks.wait()).await.is_err() {
             tracing::warn!("some events were still being handled when the time to stop was over");
         }
+        self.shared.write_ledger_or_break();
         self.shared.ephemeral_task.abort();
     }
 

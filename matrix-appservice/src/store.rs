@@ -122,14 +122,22 @@ impl From<sled::Error> for StoreError {
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     writes: sled::Batch,
+    /// sled's batches do not tell.
+    has_writes: bool,
 }
 
 impl Batch {
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.has_writes
+    }
+
     pub(crate) fn put(&mut self, tree: Tree, key: &[u8], value: &[u8]) {
+        self.has_writes = true;
         self.writes.insert(full_key(tree, key), value);
     }
 
     pub(crate) fn delete(&mut self, tree: Tree, key: &[u8]) {
+        self.has_writes = true;
         self.writes.remove(full_key(tree, key));
     }
 

@@ -218,10 +218,10 @@ impl Shared {
 /// What a transaction brings that has to be handled, with the names it goes by.
 fn arrivals<'a>(txn_id: &str, envelope: &Envelope<'a>) -> Vec<Arrival<'a>> {
     let events = envelope.events.iter().enumerate().map(|(index, json)| {
-        let head: EventHead<'_> =
+        let head: EventHead =
             serde_json::from_str(json.get()).unwrap_or(EventHead { event_id: None, room_id: None });
         let (hash, name) = match head.event_id {
-            Some(event_id) => (hash(&[event_id.as_bytes()]), event_id.to_owned()),
+            Some(event_id) => (hash(&[event_id.as_bytes()]), event_id),
             None => unnamed(txn_id, index, json),
         };
         let queue = QueueKey::Room(head.room_id.unwrap_or_default().into());

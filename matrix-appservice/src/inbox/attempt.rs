@@ -29,7 +29,7 @@ impl Shared {
     }
 
     /// Tries the first event of a queue. Whether the queue's task may go on.
-    pub(super) async fn attempt(self: &Arc<Self>, key: &QueueKey, item: Item) -> bool {
+    pub(super) async fn attempt(self: &Arc<Self>, key: &QueueKey, item: Arc<Item>) -> bool {
         // Never closed.
         let Ok(permit) = self.permits.acquire().await else { return false };
         if self.stop.is_cancelled() {
@@ -175,13 +175,15 @@ impl Shared {
         begin_next: bool,
     ) -> Result<Option<Batch>, StoreError> {
         let transaction = &item.transaction;
-        match transaction.close_one() {
-            Some(touched) => batch.delete_inbox_transaction(transaction.number, touched.into_iter()),
-            None => {
-                let progress = ProgressRow { done: true, ..ProgressRow::default() };
-                batch.put_progress(transaction.number, item.index, &progress);
-                transaction.touched([item.index]);
-            }
+        let is_last = transaction.close_one();
+        if !self.handler.records_attempts() {
+            self.ledger.lock().note(transaction, item.index, is_last);
+            self.ledger_changed.notify_one();
+        } else if is_last {
+            batch.delete_inbox_transaction(transaction.number, transaction.take_touched().into_iter());
+        } else {
+            batch.put_progress(transaction.number, item.index, &ProgressRow::DONE);
+            transaction.touched([item.index]);
         }
         self.metrics.inbox_events.dec();
         let lag = now_ms().saturating_sub(transaction.accepted);
@@ -192,6 +194,7 @@ impl Shared {
                 batch.put_progress(next.number, index, &progress);
                 Ok(Some(batch))
             }
+            None if batch.is_empty() => Ok(None),
             None => self.store.apply(batch).map(|()| None),
         }
     }

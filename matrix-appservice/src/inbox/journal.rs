@@ -49,6 +49,10 @@ pub(super) struct ProgressRow {
     pub(super) not_before: u64,
 }
 
+impl ProgressRow {
+    pub(super) const DONE: Self = Self { done: true, begun: false, attempts: 0, not_before: 0 };
+}
+
 /// An event that was given up.
 #[derive(Debug, Serialize)]
 pub(super) struct DeadLetter<'a> {

@@ -51,9 +51,19 @@ impl Transaction {
         self.touched.lock().extend(indices);
     }
 
-    /// One more event is dealt with. The indices with rows, if it was the last.
-    pub(super) fn close_one(&self) -> Option<Vec<u32>> {
-        (self.open.fetch_sub(1, Ordering::AcqRel) == 1).then(|| std::mem::take(&mut *self.touched.lock()))
+    /// One more event is dealt with. Whether it was the last.
+    pub(super) fn close_one(&self) -> bool {
+        self.open.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Whether every event is dealt with.
+    pub(super) fn is_closed(&self) -> bool {
+        self.open.load(Ordering::Acquire) == 0
+    }
+
+    /// The events that have a progress row, once no more can get one.
+    pub(super) fn take_touched(&self) -> Vec<u32> {
+        std::mem::take(&mut *self.touched.lock())
     }
 }
 
@@ -74,7 +84,7 @@ pub(super) struct Item {
 
 #[derive(Default)]
 struct Queue {
-    items: VecDeque<Item>,
+    items: VecDeque<Arc<Item>>,
     /// Accepted, but not yet on disk.
     announced: usize,
     running: bool,
@@ -104,15 +114,15 @@ impl Queues {
     fn push(&mut self, item: Item) -> bool {
         let queue = self.queues.entry(item.queue.clone()).or_default();
         queue.announced = queue.announced.saturating_sub(1);
-        queue.items.push_back(item);
+        queue.items.push_back(Arc::new(item));
         !std::mem::replace(&mut queue.running, true)
     }
 
     /// The first event of a queue, which stays there while it is handled; `None` ends the queue's task.
-    fn front(&mut self, key: &QueueKey) -> Option<Item> {
+    fn front(&mut self, key: &QueueKey) -> Option<Arc<Item>> {
         let Entry::Occupied(mut entry) = self.queues.entry(key.clone()) else { return None };
         if let Some(item) = entry.get().items.front() {
-            return Some(item.clone());
+            return Some(Arc::clone(item));
         }
         entry.get_mut().running = false;
         if entry.get().announced == 0 {
@@ -124,6 +134,7 @@ impl Queues {
     /// Changes how far the first event has come.
     pub(super) fn update_front(&mut self, key: &QueueKey, progress: ProgressRow) {
         if let Some(item) = self.queues.get_mut(key).and_then(|queue| queue.items.front_mut()) {
+            let item = Arc::make_mut(item);
             item.progress = progress;
             item.interrupted = false;
         }
@@ -139,6 +150,7 @@ impl Queues {
         let queue = self.queues.get_mut(key)?;
         queue.items.pop_front();
         let next = queue.items.front_mut().filter(|next| begin_next && !next.progress.begun)?;
+        let next = Arc::make_mut(next);
         next.progress.begun = true;
         Some((Arc::clone(&next.transaction), next.index, next.progress))
     }

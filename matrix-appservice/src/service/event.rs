@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ruma::{MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 
 use crate::transaction::{ByDevice, DeviceLists};
 
@@ -29,12 +29,13 @@ pub struct RoomEvent {
     json: Box<RawValue>,
 }
 
+/// Both formats; events may hold `sender` and `user_id` at once.
 #[derive(Deserialize)]
 struct RoomEventWire {
     event_id: Option<OwnedEventId>,
     room_id: OwnedRoomId,
-    #[serde(alias = "user_id")]
-    sender: OwnedUserId,
+    sender: Option<OwnedUserId>,
+    user_id: Option<OwnedUserId>,
     #[serde(rename = "type")]
     event_type: String,
     state_key: Option<String>,
@@ -44,12 +45,8 @@ struct RoomEventWire {
 impl RoomEvent {
     /// Reads an event, with the name that it goes by if it has none of its own.
     pub(crate) fn read(json: &RawValue, name: &str) -> Result<Self, serde_json::Error> {
-        // A map first: events of both formats hold `sender` and `user_id`, which serde takes for a repetition.
-        let mut map: BTreeMap<String, Box<RawValue>> = serde_json::from_str(json.get())?;
-        if map.contains_key("sender") {
-            map.remove("user_id");
-        }
-        let wire: RoomEventWire = serde_json::from_str(to_raw_value(&map)?.get())?;
+        let wire: RoomEventWire = serde_json::from_str(json.get())?;
+        let sender = wire.sender.or(wire.user_id);
         let event_id = match wire.event_id {
             Some(event_id) => event_id,
             None => OwnedEventId::try_from(format!("${name}")).map_err(serde::de::Error::custom)?,
@@ -57,7 +54,7 @@ impl RoomEvent {
         Ok(Self {
             event_id,
             room_id: wire.room_id,
-            sender: wire.sender,
+            sender: sender.ok_or_else(|| serde::de::Error::missing_field("sender"))?,
             event_type: wire.event_type,
             state_key: wire.state_key,
             origin_server_ts: wire.origin_server_ts,
@@ -138,11 +135,10 @@ pub struct DeviceChanges {
 
 /// What is needed of an event to journal it.
 #[derive(Deserialize)]
-pub(crate) struct EventHead<'a> {
-    #[serde(borrow, default)]
-    pub(crate) event_id: Option<&'a str>,
-    #[serde(borrow, default)]
-    pub(crate) room_id: Option<&'a str>,
+pub(crate) struct EventHead {
+    // Owned, because text with escapes cannot be borrowed.
+    pub(crate) event_id: Option<String>,
+    pub(crate) room_id: Option<String>,
 }
 
 /// A name for what has none: as long as an event ID of today.
