@@ -2,7 +2,8 @@
 //!
 //! Served are today's paths (`/_matrix/app/v1/…`), the drafts' bare ones (`/transactions/{txnId}`, `/users/{userId}`,
 //! `/rooms/{roomAlias}`) and the unstable third-party paths of old servers. Outside the specification, and
-//! without a token: `/live` (the process answers), `/ready` (it takes transactions) and `/metrics`.
+//! without a token: `/health/live` or `/live` (the process
+//! answers), `/health/ready` or `/ready` (it takes transactions) and `/metrics`.
 //!
 //! [Specification](https://spec.matrix.org/v1.19/application-service-api/#homeserver---application-service-api).
 
@@ -89,7 +90,9 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route_layer(middleware::from_fn_with_state(Arc::clone(&shared), require_token));
     with_token
         .route("/live", get(async || empty()))
+        .route("/health/live", get(async || empty()))
         .route("/ready", get(ready))
+        .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
         .fallback(async || ServiceError::UnknownPath)
         .method_not_allowed_fallback(async || ServiceError::UnknownMethod)

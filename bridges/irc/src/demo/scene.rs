@@ -68,13 +68,11 @@ impl Transcripts {
         bob: &mut TestClient,
         alice_nick: &str,
     ) -> anyhow::Result<Self> {
-        let messages = alice.messages(room, 100).await?;
-        let mut matrix: Vec<(u64, String)> = messages.iter().filter_map(said).collect();
-        // Newest first or oldest first: the time of what was said before the room existed decides.
-        matrix.sort_by_key(|(at, _)| *at);
+        let mut matrix: Vec<String> = alice.messages(room, 100).await?.iter().filter_map(said).collect();
+        // They come newest first.
+        matrix.reverse();
         let own = |text: &str| format!("<{}> {text}", bob.nick());
         let irc = vec![own("hello?"), format!("<{alice_nick}> hi!"), own("what's up?")];
-        let matrix = matrix.into_iter().map(|(_, line)| line).collect();
         bob.send("QUIT :bye").await;
         Ok(Self { matrix, irc })
     }
@@ -91,10 +89,10 @@ impl Transcripts {
     }
 }
 
-fn said(event: &Value) -> Option<(u64, String)> {
+fn said(event: &Value) -> Option<String> {
     if event["type"] != "m.room.message" {
         return None;
     }
     let at = event["origin_server_ts"].as_u64()?;
-    Some((at, format!("{}: {} [{at}]", event["sender"].as_str()?, event["content"]["body"].as_str()?)))
+    Some(format!("{}: {} [{at}]", event["sender"].as_str()?, event["content"]["body"].as_str()?))
 }
