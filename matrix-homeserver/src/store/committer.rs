@@ -2,8 +2,8 @@
 //!
 //! Sets wait in a queue; the order in which they enter it is the order of the stream. The committer takes as
 //! many as there are, up to a bound, and writes them as one batch. Where the store promises
-//! [`Durability::Flushed`], a second thread flushes what was applied meanwhile and only then shows it: while
-//! one flush runs, the next batches are applied, and share the next flush.
+//! [`Durability::Flushed`], it flushes the batch and only then shows it: what is staged meanwhile shares the
+//! next batch and the next flush.
 
 use std::{
     collections::VecDeque,
@@ -19,7 +19,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{oneshot, watch};
 
-use super::{Durability, Position, StoreError, Tree, WriteSet, key, write_set::Rows};
+use super::{Durability, Position, StoreError, Tree, WriteSet, key, write_set::Row};
 
 /// How many sets are written as one batch. Reads wait while a batch is applied.
 const MAX_SETS: usize = 64;
@@ -84,17 +84,17 @@ struct Shared {
     last_position: AtomicU64,
     /// Counted up when a commit fails, under the lock of `staged`.
     generation: AtomicU64,
-    applied: Queue<Staged>,
+    durability: Durability,
     frontier: watch::Sender<Position>,
     #[cfg(test)]
     fail_next: std::sync::atomic::AtomicBool,
 }
 
-/// The handle to the threads; dropping it finishes what is staged.
+/// The handle to the thread; dropping it finishes what is staged.
 pub(super) struct Committer {
     shared: Arc<Shared>,
     frontier: watch::Receiver<Position>,
-    threads: Vec<JoinHandle<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Committer {
@@ -109,27 +109,17 @@ impl Committer {
             staged: Queue::new(),
             last_position: AtomicU64::new(frontier.0),
             generation: AtomicU64::new(0),
-            applied: Queue::new(),
+            durability,
             frontier: sender,
             #[cfg(test)]
             fail_next: std::sync::atomic::AtomicBool::new(false),
         });
-        let mut committer = Self { shared, frontier: receiver, threads: Vec::new() };
-        committer.spawn("store-commit", move |shared| commit_loop(shared, durability))?;
-        if durability == Durability::Flushed {
-            committer.spawn("store-flush", flush_loop)?;
-        }
-        Ok(committer)
-    }
-
-    fn spawn(&mut self, name: &str, run: impl FnOnce(&Shared) + Send + 'static) -> Result<(), StoreError> {
-        let shared = self.shared.clone();
+        let committing = shared.clone();
         let thread = std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || run(&shared))
+            .name("store-commit".to_owned())
+            .spawn(move || commit_loop(&committing))
             .map_err(sled::Error::from)?;
-        self.threads.push(thread);
-        Ok(())
+        Ok(Self { shared, frontier: receiver, thread: Some(thread) })
     }
 
     pub(super) fn stage(&self, mut set: WriteSet) -> Pending {
@@ -167,12 +157,10 @@ impl Committer {
 impl Drop for Committer {
     fn drop(&mut self) {
         self.shared.staged.close();
+        // A callback may hold the last handle to the store; a thread cannot wait for itself.
         let own = std::thread::current().id();
-        for thread in self.threads.drain(..) {
-            // A callback may hold the last handle to the store; a thread cannot wait for itself.
-            if thread.thread().id() != own {
-                let _ = thread.join();
-            }
+        if let Some(thread) = self.thread.take().filter(|thread| thread.thread().id() != own) {
+            let _ = thread.join();
         }
     }
 }
@@ -194,20 +182,40 @@ impl Shared {
         if self.fail_next.swap(false, Ordering::SeqCst) {
             return Err(StoreError::damaged("a test asked for it"));
         }
-        let mut rows = sled::Batch::default();
-        for staged in batch.iter_mut() {
-            let Rows(set) = std::mem::take(&mut staged.set.rows);
-            for (key, value) in set {
-                match value {
-                    Some(value) => rows.insert(key, value),
-                    None => rows.remove(key),
-                }
+        let frontier = batch.last().map(|staged| staged.last).unwrap_or_default();
+        let rows = batch.iter_mut().flat_map(|staged| std::mem::take(&mut staged.set.rows).0);
+        let frontier = (Tree::Meta.key(key::FRONTIER), Some(frontier.to_bytes().to_vec()));
+        let rows = rows.chain([frontier]);
+        match self.durability {
+            Durability::Memory => self.apply_singly(rows),
+            Durability::Flushed => self.apply_batch(rows),
+        }
+    }
+
+    /// Writes rows as a whole, and to the disk.
+    fn apply_batch(&self, rows: impl Iterator<Item = Row>) -> Result<(), StoreError> {
+        let mut batch = sled::Batch::default();
+        for (key, value) in rows {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
             }
         }
-        if let Some(staged) = batch.last() {
-            rows.insert(Tree::Meta.key(key::FRONTIER), &staged.last.to_bytes());
+        self.db.apply_batch(batch)?;
+        self.db.flush()?;
+        Ok(())
+    }
+
+    /// Writes rows one after the other, in the order of the sets. Of what does not survive the process no part
+    /// can survive it either, and a batch wakes every thread of the engine.
+    fn apply_singly(&self, rows: impl Iterator<Item = Row>) -> Result<(), StoreError> {
+        for (key, value) in rows {
+            match value {
+                Some(value) => self.db.insert(key, value)?,
+                None => self.db.remove(key)?,
+            };
         }
-        Ok(self.db.apply_batch(rows)?)
+        Ok(())
     }
 
     /// Shows the sets, in their order: first to what is kept in memory, then to those who wait.
@@ -249,25 +257,11 @@ impl Shared {
     }
 }
 
-fn commit_loop(shared: &Shared, durability: Durability) {
+fn commit_loop(shared: &Shared) {
     while let Some(mut batch) = shared.staged.next(take_batch) {
         match shared.apply(&mut batch) {
-            Err(error) => shared.fail(batch, &error),
-            Ok(()) if durability == Durability::Flushed => {
-                shared.applied.items.lock().0.extend(batch);
-                shared.applied.filled.notify_one();
-            }
             Ok(()) => shared.publish(batch),
-        }
-    }
-    shared.applied.close();
-}
-
-fn flush_loop(shared: &Shared) {
-    while let Some(batch) = shared.applied.next(|items| items.drain(..).collect::<Vec<_>>()) {
-        match shared.db.flush() {
-            Ok(_) => shared.publish(batch),
-            Err(error) => shared.fail(batch, &error.into()),
+            Err(error) => shared.fail(batch, &error),
         }
     }
 }

@@ -8,9 +8,12 @@ use super::{Position, Tree};
 type Positioned = (bool, Box<dyn FnOnce(Position, &mut Rows) + Send>);
 type Hook = Box<dyn FnOnce(Position) + Send>;
 
+/// A key of the engine, and the value to write; without one, the row is deleted.
+pub(super) type Row = (Vec<u8>, Option<Vec<u8>>);
+
 /// Rows to write and to delete. A later row for the same key replaces an earlier one.
 #[derive(Default)]
-pub(crate) struct Rows(pub(super) Vec<(Vec<u8>, Option<Vec<u8>>)>);
+pub(crate) struct Rows(pub(super) Vec<Row>);
 
 impl Rows {
     /// Writes a row, over what is there.
