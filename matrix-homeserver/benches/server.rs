@@ -209,7 +209,7 @@ async fn sync_latency(scratch: &Path) {
                 Some(1)
             );
             reader = back;
-            since = answer.body["next_batch"].as_str().expect("a token").to_owned();
+            answer.body["next_batch"].as_str().expect("a token").clone_into(&mut since);
             latencies.push(ms(at.saturating_duration_since(sent)));
         }
         let kind = if flushed { "flushed" } else { "memory" };

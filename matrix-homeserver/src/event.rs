@@ -5,13 +5,12 @@
 use std::fmt;
 
 use ruma::{
-    CanonicalJsonObject, EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId,
-    UserId,
+    EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId,
     events::TimelineEventType,
     room_version_rules::{EventsReferenceFormatVersion, RoomVersionRules},
     state_res,
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 mod client;
@@ -23,7 +22,7 @@ mod tests;
 
 pub(crate) use self::{
     client::{ClientFormat, Unsigned, client_event, stripped_event},
-    draft::{Draft, EventError, MAX_EVENT_BYTES, MAX_ID_BYTES, canonical_content, check_sizes},
+    draft::{Draft, EventError, canonical_content},
     redaction::redact,
     server_key::ServerKey,
 };
@@ -72,13 +71,13 @@ struct Wire {
 #[serde(untagged)]
 enum Reference {
     Id(OwnedEventId),
-    WithHashes(OwnedEventId, CanonicalJsonObject),
+    WithHashes((OwnedEventId, IgnoredAny)),
 }
 
 impl From<Reference> for OwnedEventId {
     fn from(reference: Reference) -> Self {
         match reference {
-            Reference::Id(id) | Reference::WithHashes(id, _) => id,
+            Reference::Id(id) | Reference::WithHashes((id, _)) => id,
         }
     }
 }

@@ -40,20 +40,20 @@ mod write;
 pub(crate) use self::{
     error::RoomError,
     filter::{lets_room_through, lets_through, lets_type_through, lets_user_through},
-    live::{Member, Room, RoomState, TimelineEntry},
-    observer::{NoObserver, RoomObserver, Staged},
-    read::{Context, MembersRequest, Messages},
+    live::{Room, RoomState, TimelineEntry},
+    observer::{RoomObserver, Staged},
+    read::MembersRequest,
     request::{
         Append, CreateRoom, Direction, InitialState, JsonObject, MembershipAction, MembershipChange, Preset,
         TxnKey, Viewer,
     },
-    state_tree::{Entry, Root, StateTree},
-    stored::{Events, SentBy, StoredEvent},
-    timeline::{Page, PageRequest},
-    txn::{Known, Transactions},
+    state_tree::StateTree,
+    stored::{Events, StoredEvent},
+    timeline::PageRequest,
+    txn::Transactions,
     user_rooms::{RoomsOfUser, UserRoom, UserRooms},
-    visibility::{Access, Visibility, membership_of},
-    wakers::{Waiting, Wakers},
+    visibility::{Access, membership_of},
+    wakers::Wakers,
 };
 
 /// Where the time comes from.
@@ -152,6 +152,7 @@ impl Rooms {
         &self.inner.events
     }
 
+    #[allow(dead_code, reason = "for requests that send something other than events")]
     /// Requests with a transaction ID, also those that have nothing to do with rooms.
     pub(crate) fn transactions(&self) -> &Transactions {
         &self.inner.transactions

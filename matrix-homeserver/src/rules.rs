@@ -18,7 +18,7 @@ mod resolution;
 
 pub(crate) use self::{
     power::PowerLevels,
-    resolution::{ResolveError, StateIds, resolve},
+    resolution::{StateIds, resolve},
 };
 use crate::event::Pdu;
 

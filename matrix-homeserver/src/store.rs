@@ -17,8 +17,6 @@ use std::{
     },
 };
 
-use tokio::sync::watch;
-
 mod committer;
 mod key;
 #[cfg(test)]
@@ -29,7 +27,7 @@ mod write_set;
 use self::committer::Committer;
 pub(crate) use self::{
     committer::Pending,
-    key::{KeyBuf, after_prefix, key},
+    key::{KeyBuf, key},
     tree::Tree,
     write_set::WriteSet,
 };
@@ -134,13 +132,6 @@ impl fmt::Display for Position {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Bytes(sled::IVec);
 
-impl Bytes {
-    /// The bytes as text.
-    pub(crate) fn as_str(&self) -> Result<&str, StoreError> {
-        std::str::from_utf8(&self.0).map_err(|_| StoreError::damaged("a text is not UTF-8"))
-    }
-}
-
 impl Deref for Bytes {
     type Target = [u8];
 
@@ -205,11 +196,6 @@ impl Store {
         Ok(Self { inner: Arc::new(Inner { committer, db, next_event_number, durability }) })
     }
 
-    /// What an answered write has survived.
-    pub(crate) fn durability(&self) -> Durability {
-        self.inner.durability
-    }
-
     /// One value.
     ///
     /// Sees writes as soon as they are applied, which may be shortly before [`Store::frontier`] reaches them.
@@ -250,12 +236,7 @@ impl Store {
 
     /// Everything up to here is written, as safely as the store's [`Durability`] says, and can be shown.
     pub(crate) fn frontier(&self) -> Position {
-        *self.inner.committer.frontier().borrow()
-    }
-
-    /// Follows [`Store::frontier`].
-    pub(crate) fn watch(&self) -> watch::Receiver<Position> {
-        self.inner.committer.frontier().clone()
+        self.inner.committer.frontier()
     }
 
     /// How many commits have failed. A set that is built on what an earlier set stages has to say so by

@@ -15,11 +15,11 @@ use super::{Pdu, ServerKey, is_supported, room_id_of_create};
 /// The largest event in bytes, complete with signatures ([size limits]).
 ///
 /// [size limits]: https://spec.matrix.org/v1.19/client-server-api/#size-limits
-pub(crate) const MAX_EVENT_BYTES: usize = 65_536;
+const MAX_EVENT_BYTES: usize = 65_536;
 /// The longest event type, state key, user ID and room ID in bytes ([size limits]).
 ///
 /// [size limits]: https://spec.matrix.org/v1.19/client-server-api/#size-limits
-pub(crate) const MAX_ID_BYTES: usize = 255;
+const MAX_ID_BYTES: usize = 255;
 
 /// Why an event could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +85,7 @@ pub(crate) fn canonical_content(content: &RawValue) -> Result<CanonicalJsonObjec
 }
 
 /// Checks the lengths that do not depend on the rest of the event.
-pub(crate) fn check_sizes(event_type: &str, state_key: Option<&str>) -> Result<(), EventError> {
+fn check_sizes(event_type: &str, state_key: Option<&str>) -> Result<(), EventError> {
     if event_type.len() > MAX_ID_BYTES {
         return Err(EventError::FieldTooLong { field: "type" });
     }

@@ -207,14 +207,14 @@ impl RoomState {
         self.members.get(user_id).is_some_and(|member| member.membership == MembershipState::Join)
     }
 
-    /// Puts somebody's membership in place and counts. Returns the one before.
-    pub(super) fn set_member(&mut self, user_id: OwnedUserId, member: Member) -> Option<MembershipState> {
+    /// Puts somebody's membership in place, and counts.
+    pub(super) fn set_member(&mut self, user_id: OwnedUserId, member: Member) {
         let count = |state: &MembershipState, membership: &MembershipState| usize::from(state == membership);
         self.joined += count(&MembershipState::Join, &member.membership);
         self.invited += count(&MembershipState::Invite, &member.membership);
-        let before = self.members.insert(user_id, member)?.membership;
-        self.joined -= count(&MembershipState::Join, &before);
-        self.invited -= count(&MembershipState::Invite, &before);
-        Some(before)
+        if let Some(before) = self.members.insert(user_id, member) {
+            self.joined -= count(&MembershipState::Join, &before.membership);
+            self.invited -= count(&MembershipState::Invite, &before.membership);
+        }
     }
 }

@@ -13,8 +13,6 @@ pub(crate) struct Staged<'a> {
     pub(crate) event: &'a std::sync::Arc<StoredEvent>,
     /// The room with the event in it.
     pub(super) after: &'a RoomState,
-    /// The target's membership before, when the event is a member event.
-    pub(crate) membership_before: Option<MembershipState>,
 }
 
 impl Staged<'_> {
@@ -53,14 +51,4 @@ pub(crate) trait RoomObserver: Send + Sync + 'static {
     ///
     /// Called in the order of the stream, by the thread that writes: it must not block.
     fn committed(&self, room_id: &RoomId, position: Position);
-}
-
-/// Takes no part.
-#[derive(Debug)]
-pub(crate) struct NoObserver;
-
-impl RoomObserver for NoObserver {
-    fn stage(&self, _staged: &Staged<'_>, _writes: &mut WriteSet) {}
-
-    fn committed(&self, _room_id: &RoomId, _position: Position) {}
 }

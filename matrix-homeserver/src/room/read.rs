@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ruma::{
-    EventId, OwnedRoomId, RoomId, RoomVersionId, UserId,
+    EventId, OwnedRoomId, RoomId, UserId,
     api::client::filter::RoomEventFilter,
     events::{StateEventType, room::member::MembershipState},
 };
@@ -256,15 +256,5 @@ impl Rooms {
         let (rooms, others) = (self.of_user(user_id)?, self.of_user(other)?);
         let joined = |room: &super::UserRoom| room.membership == MembershipState::Join;
         Ok(rooms.iter().any(|(room_id, room)| joined(room) && others.get(room_id).is_some_and(joined)))
-    }
-
-    /// Whether there is such a room.
-    pub(crate) fn room_exists(&self, room_id: &RoomId) -> Result<bool, RoomError> {
-        Ok(self.get(room_id)?.is_some())
-    }
-
-    /// A room's version.
-    pub(crate) fn room_version(&self, room_id: &RoomId) -> Result<Option<RoomVersionId>, RoomError> {
-        Ok(self.get(room_id)?.map(|room| room.version.clone()))
     }
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json, value::RawValue};
 use super::*;
 use crate::{
     event::{ClientFormat, ServerKey},
-    store::Store,
+    store::{Position, Store, WriteSet},
 };
 
 mod crash;
@@ -24,6 +24,15 @@ mod history;
 mod members;
 mod sending;
 mod versions;
+
+/// Takes no part.
+struct NoObserver;
+
+impl RoomObserver for NoObserver {
+    fn stage(&self, _staged: &Staged<'_>, _writes: &mut WriteSet) {}
+
+    fn committed(&self, _room_id: &RoomId, _position: Position) {}
+}
 
 /// A server without its HTTP part.
 pub(crate) struct Fixture {
@@ -190,6 +199,7 @@ pub(crate) fn value(event: &RawValue) -> Value {
     serde_json::from_str(event.get()).unwrap()
 }
 
-pub(crate) fn is_forbidden<T: std::fmt::Debug>(result: Result<T, RoomError>) -> bool {
+#[expect(clippy::needless_pass_by_value, reason = "asserted on what was just returned")]
+pub(crate) fn is_forbidden<T>(result: Result<T, RoomError>) -> bool {
     matches!(result, Err(RoomError::Forbidden(_)))
 }

@@ -1,6 +1,6 @@
 //! Which rooms a user is in.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, fmt};
 
 use imbl::OrdMap;
 use parking_lot::RwLock;
@@ -89,6 +89,3 @@ impl fmt::Debug for UserRooms {
         f.debug_struct("UserRooms").finish_non_exhaustive()
     }
 }
-
-/// Shared by the room service and what runs when its writes are committed.
-pub(super) type SharedUserRooms = Arc<UserRooms>;

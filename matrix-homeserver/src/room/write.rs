@@ -395,16 +395,15 @@ impl Rooms {
             after.state = self.resolve(room, after, set)?;
         }
         let position = put_timeline(room, &event, after.state.root(), set);
-        let membership_before = if linear {
+        if linear {
             head.authorities.update(&event);
-            self.take_member(room, after, &event, set)
+            self.take_member(room, after, &event, set);
         } else {
             head.authorities = Authorities::default();
             self.take_resolved(room, after, &old, set)?;
-            None
-        };
+        }
         put_relation(&event, set);
-        self.inner.observer.stage(&Staged { event: &event, after, membership_before }, set);
+        self.inner.observer.stage(&Staged { event: &event, after }, set);
 
         let (shown, view) = (room.clone(), after.clone());
         let entry = (event.clone(), after.state.root());
@@ -415,16 +414,9 @@ impl Rooms {
         Ok(event)
     }
 
-    /// Takes over the membership that a member event gives. Returns the one before. After the event has taken
-    /// its position.
-    fn take_member(
-        &self,
-        room: &Room,
-        after: &mut RoomState,
-        event: &StoredEvent,
-        set: &mut WriteSet,
-    ) -> Option<MembershipState> {
-        let (user_id, member) = member_of(event)?;
+    /// Takes over the membership that a member event gives, after the event has taken its position.
+    fn take_member(&self, room: &Room, after: &mut RoomState, event: &StoredEvent, set: &mut WriteSet) {
+        let Some((user_id, member)) = member_of(event) else { return };
         load::put_member(set, room.number, &user_id, &member);
         let user_room = UserRoom {
             membership: member.membership.clone(),
@@ -432,9 +424,8 @@ impl Rooms {
             position: Position::ZERO,
             forgotten: false,
         };
-        let before = after.set_member(user_id.clone(), member);
+        after.set_member(user_id.clone(), member);
         self.put_user_room(room, user_id, user_room, set);
-        before
     }
 
     /// Writes a room of a user, with the position that was taken last.

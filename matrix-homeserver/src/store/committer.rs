@@ -17,7 +17,7 @@ use std::{
 };
 
 use parking_lot::{Condvar, Mutex};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use super::{Durability, Position, StoreError, Tree, WriteSet, key, write_set::Row};
 
@@ -85,7 +85,7 @@ struct Shared {
     /// Counted up when a commit fails, under the lock of `staged`.
     generation: AtomicU64,
     durability: Durability,
-    frontier: watch::Sender<Position>,
+    frontier: AtomicU64,
     #[cfg(test)]
     fail_next: std::sync::atomic::AtomicBool,
 }
@@ -93,7 +93,6 @@ struct Shared {
 /// The handle to the thread; dropping it finishes what is staged.
 pub(super) struct Committer {
     shared: Arc<Shared>,
-    frontier: watch::Receiver<Position>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -103,14 +102,13 @@ impl Committer {
         durability: Durability,
         frontier: Position,
     ) -> Result<Self, StoreError> {
-        let (sender, receiver) = watch::channel(frontier);
         let shared = Arc::new(Shared {
             db,
             staged: Queue::new(),
             last_position: AtomicU64::new(frontier.0),
             generation: AtomicU64::new(0),
             durability,
-            frontier: sender,
+            frontier: AtomicU64::new(frontier.0),
             #[cfg(test)]
             fail_next: std::sync::atomic::AtomicBool::new(false),
         });
@@ -119,7 +117,7 @@ impl Committer {
             .name("store-commit".to_owned())
             .spawn(move || commit_loop(&committing))
             .map_err(sled::Error::from)?;
-        Ok(Self { shared, frontier: receiver, thread: Some(thread) })
+        Ok(Self { shared, thread: Some(thread) })
     }
 
     pub(super) fn stage(&self, mut set: WriteSet) -> Pending {
@@ -140,8 +138,8 @@ impl Committer {
         Pending { answer: receiver }
     }
 
-    pub(super) fn frontier(&self) -> &watch::Receiver<Position> {
-        &self.frontier
+    pub(super) fn frontier(&self) -> Position {
+        Position(self.shared.frontier.load(Ordering::Acquire))
     }
 
     pub(super) fn generation(&self) -> u64 {
@@ -228,7 +226,7 @@ impl Shared {
             visible.push((set.on_visible, last, answer));
         }
         let Some((_, frontier, _)) = visible.last() else { return };
-        self.frontier.send_replace(*frontier);
+        self.frontier.store(frontier.0, Ordering::Release);
         for (hooks, last, answer) in visible {
             for hook in hooks {
                 hook(last);

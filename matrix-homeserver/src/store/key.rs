@@ -68,17 +68,3 @@ impl From<KeyBuf> for Vec<u8> {
         key.0
     }
 }
-
-/// The smallest key that is behind every key with this prefix, for the end of a range.
-///
-/// The prefix must not be made of `0xff` alone, which no [`KeyBuf`] with a text in it is.
-pub(crate) fn after_prefix(prefix: &[u8]) -> Vec<u8> {
-    let mut end = prefix.to_vec();
-    while let Some(last) = end.pop() {
-        if last < u8::MAX {
-            end.push(last + 1);
-            break;
-        }
-    }
-    end
-}

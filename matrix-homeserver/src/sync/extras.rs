@@ -15,6 +15,7 @@ pub(crate) struct Window {
 }
 
 impl Window {
+    #[allow(dead_code, reason = "for whoever keeps what happened with its position")]
     /// Whether something that happened at a position is to be told.
     pub(crate) fn contains(self, position: Position) -> bool {
         position <= self.upto && self.since.is_none_or(|since| position > since)

@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::store::Durability;
 
+#[expect(clippy::unnecessary_wraps, reason = "as the field that it is for")]
 fn txn(id: &str, endpoint: &str, device: Option<&str>) -> Option<TxnKey> {
     Some(TxnKey {
         user_id: user("alice"),
