@@ -1,9 +1,10 @@
 //! The IRC protocol. Knows no Matrix.
 //!
 //! Pure parts take bytes and give values: [`message`], [`tags`], [`numeric`], [`casemapping`], [`isupport`], [`mode`],
-//! [`ctcp`], [`limits`], [`framing`]. [`registration`] is the conversation by which a network lets a client in, as a
-//! state machine without a socket. [`connection`] is the only part that touches the outside world.
+//! [`ctcp`], [`limits`], [`framing`]. [`session`] is what one connection knows of itself, with [`cap`]
+//! and [`sasl`]: state machines without a socket. [`connection`] touches the outside world.
 
+pub mod cap;
 pub mod casemapping;
 pub mod connection;
 pub mod ctcp;
@@ -13,5 +14,6 @@ pub mod limits;
 pub mod message;
 pub mod mode;
 pub mod numeric;
-pub mod registration;
+pub mod sasl;
+pub mod session;
 pub mod tags;

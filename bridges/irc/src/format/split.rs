@@ -126,7 +126,7 @@ mod tests {
             ("a bcdefghijklm", 7, &["a bcdef", "ghijklm"]),
             ("a bcdefghijkl", 5, &["a", "bcdef", "ghijk", "l"]),
             ("äöü", 4, &["äö", "ü"]),
-            ("xxe\u{301}", 4, &["xx", "e\u{301}"]),
+            ("xxxxe\u{301}", 6, &["xxxx", "e\u{301}"]),
             ("a\n\n  \nb", 10, &["a", "b"]),
             ("  indented", 20, &["  indented"]),
             ("", 10, &[]),

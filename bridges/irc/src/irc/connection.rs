@@ -1,23 +1,28 @@
 //! Sockets: connecting, TLS, reading lines without trusting their length, writing them without flooding.
 
-use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
-use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, split};
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
+mod stream;
 mod tls;
+mod writer;
 
 use super::framing::LineBuffer;
 
+pub use self::stream::{Keepalive, Known, Lost, OpenError, Stream};
 pub use self::tls::{TlsError, client_config};
+pub use self::writer::{Pace, Writer};
 
 /// How much is read at once.
 const READ: usize = 2048;
@@ -35,15 +40,8 @@ pub struct Target {
     pub tls: Option<Arc<rustls::ClientConfig>>,
     /// How fast lines may be written.
     pub pace: Pace,
-}
-
-/// How fast lines may be written.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Pace {
-    /// So many at once; 0 is no limit.
-    pub burst: u32,
-    /// Then one in this time.
-    pub delay: Duration,
+    /// The address to connect from; `None` leaves it to the system.
+    pub source: Option<IpAddr>,
 }
 
 /// Why there is no connection.
@@ -86,7 +84,7 @@ pub async fn connect(target: &Target) -> Result<(Lines, Writer), ConnectError> {
 
 async fn open(target: &Target, host: &str) -> Result<(Lines, Writer), ConnectError> {
     let unreachable = |source| ConnectError::Unreachable { host: host.to_owned(), source };
-    let stream = TcpStream::connect((target.host.as_str(), target.port)).await.map_err(unreachable)?;
+    let stream = tcp(target).await.map_err(unreachable)?;
     stream.set_nodelay(true).map_err(unreachable)?;
     let Some(config) = &target.tls else { return Ok(halves(stream, target.pace)) };
     let tls = |source| ConnectError::Tls { host: host.to_owned(), source };
@@ -101,22 +99,37 @@ where
     S: AsyncRead + AsyncWrite + Send + Sync + 'static,
 {
     let (reader, writer) = split(stream);
-    let (queue, lines) = mpsc::unbounded_channel();
-    tokio::spawn(write_all(writer, lines, pace));
-    (Lines::new(Box::pin(reader)), Writer { queue })
+    let (reading, gone) = oneshot::channel();
+    let writer = writer::spawn(writer, pace, gone);
+    (Lines { reader: Box::pin(reader), buffer: LineBuffer::default(), _reading: reading }, writer)
+}
+
+/// Connects to the first of the host's addresses that answers.
+async fn tcp(target: &Target) -> io::Result<TcpStream> {
+    let host = (target.host.as_str(), target.port);
+    let Some(source) = target.source else { return TcpStream::connect(host).await };
+    let mut last =
+        io::Error::new(io::ErrorKind::AddrNotAvailable, "the host has no address of the source's kind");
+    for address in lookup_host(host).await?.filter(|address| address.is_ipv4() == source.is_ipv4()) {
+        let socket = if source.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.bind((source, 0).into())?;
+        match socket.connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// Reads lines.
 pub struct Lines {
     reader: std::pin::Pin<Box<dyn AsyncRead + Send + Sync>>,
     buffer: LineBuffer,
+    /// Tells the writer, when it is dropped, that nobody reads any more.
+    _reading: oneshot::Sender<Infallible>,
 }
 
 impl Lines {
-    fn new(reader: std::pin::Pin<Box<dyn AsyncRead + Send + Sync>>) -> Self {
-        Self { reader, buffer: LineBuffer::default() }
-    }
-
     /// The next line, without its LF. `None` at the end of the connection.
     ///
     /// A line that is too long is passed over whole. Cancel safe.
@@ -143,135 +156,5 @@ impl std::fmt::Debug for Lines {
     }
 }
 
-/// Writes lines, in order. Dropping the last one closes the connection after what is queued was written.
-#[derive(Debug, Clone)]
-pub struct Writer {
-    queue: mpsc::UnboundedSender<Item>,
-}
-
-struct Item {
-    line: Vec<u8>,
-    /// Written before all that is not, and not counted.
-    urgent: bool,
-    written: Option<oneshot::Sender<()>>,
-}
-
-impl Writer {
-    /// Writes a line, given without its end; waits until the socket took it. Whether it did.
-    pub async fn write(&self, line: Vec<u8>) -> bool {
-        let (written, wait) = oneshot::channel();
-        self.put(line, false, Some(written)) && wait.await.is_ok()
-    }
-
-    /// Writes a line when its turn comes.
-    pub fn queue(&self, line: Vec<u8>) {
-        self.put(line, false, None);
-    }
-
-    /// Writes a line before all others: what keeps a connection alive.
-    pub fn urgent(&self, line: Vec<u8>) {
-        self.put(line, true, None);
-    }
-
-    fn put(&self, mut line: Vec<u8>, urgent: bool, written: Option<oneshot::Sender<()>>) -> bool {
-        line.extend_from_slice(b"\r\n");
-        self.queue.send(Item { line, urgent, written }).is_ok()
-    }
-}
-
-/// The task that writes: urgent lines at once, the others at the pace.
-async fn write_all<W: AsyncWrite + Unpin>(
-    mut writer: W,
-    mut queue: mpsc::UnboundedReceiver<Item>,
-    pace: Pace,
-) {
-    let mut waiting: VecDeque<Item> = VecDeque::new();
-    let mut bucket = Bucket::new(pace);
-    let mut open = true;
-    while open || !waiting.is_empty() {
-        let turn = bucket.turn();
-        let item = tokio::select! {
-            biased;
-            received = queue.recv(), if open => match received {
-                Some(item) if item.urgent => item,
-                Some(item) => {
-                    waiting.push_back(item);
-                    continue;
-                }
-                None => {
-                    open = false;
-                    continue;
-                }
-            },
-            () = sleep_until(turn), if !waiting.is_empty() => match waiting.pop_front() {
-                Some(item) => {
-                    bucket.take();
-                    item
-                }
-                None => continue,
-            },
-        };
-        if writer.write_all(&item.line).await.is_err() || writer.flush().await.is_err() {
-            return;
-        }
-        if let Some(written) = item.written {
-            let _ = written.send(());
-        }
-    }
-    let _ = writer.shutdown().await;
-}
-
-/// Lets a burst through at once and then one line in each delay.
-struct Bucket {
-    pace: Pace,
-    /// When the line after the last would be due at a steady pace.
-    due: Instant,
-}
-
-impl Bucket {
-    fn new(pace: Pace) -> Self {
-        Self { pace, due: Instant::now() }
-    }
-
-    /// When the next line may be written.
-    fn turn(&self) -> Instant {
-        let now = Instant::now();
-        if self.pace.burst == 0 {
-            return now;
-        }
-        let ahead = self.pace.delay * (self.pace.burst - 1);
-        self.due.checked_sub(ahead).unwrap_or(now).max(now)
-    }
-
-    fn take(&mut self) {
-        self.due = self.due.max(Instant::now()) + self.pace.delay;
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_burst_is_written_at_once_the_rest_at_the_pace_and_urgent_lines_in_between() {
-        let (ours, mut theirs) = tokio::io::duplex(4096);
-        let pace = Pace { burst: 2, delay: Duration::from_secs(1) };
-        let (_lines, writer) = halves(ours, pace);
-        let start = Instant::now();
-        for line in ["1", "2", "3"] {
-            writer.queue(line.into());
-        }
-        let mut last = Box::pin(writer.write("4".into()));
-        tokio::select! {
-            biased;
-            _ = &mut last => panic!("the fourth line waits"),
-            () = tokio::time::sleep(Duration::from_millis(100)) => {}
-        }
-        writer.urgent("PONG".into());
-        assert!(last.await);
-        assert!(start.elapsed() >= Duration::from_secs(2), "{:?}", start.elapsed());
-        let mut written = vec![0; 18];
-        theirs.read_exact(&mut written).await.expect("all lines");
-        assert_eq!(written, b"1\r\n2\r\nPONG\r\n3\r\n4\r\n");
-    }
-}
+mod tests;

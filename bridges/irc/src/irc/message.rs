@@ -99,6 +99,11 @@ impl Message {
         decode(self.bytes(index))
     }
 
+    /// The last parameter as it came; empty where there is none.
+    pub fn bytes_last(&self) -> &[u8] {
+        self.bytes(self.params.len().saturating_sub(1))
+    }
+
     /// The last parameter as text.
     pub fn last(&self) -> Cow<'_, str> {
         self.text(self.params.len().saturating_sub(1))

@@ -5,20 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ruma::{MilliSecondsSinceUnixEpoch, UInt};
-use tokio::time::{Instant, timeout, timeout_at};
 
 use super::super::seen::Seen;
 use super::{Connection, Link};
 use crate::config::ServerConfig;
-use crate::irc::connection::{self, ConnectError, Pace, Target};
+use crate::irc::connection::{self, ConnectError, Keepalive, OpenError, Pace, Stream, Target};
 use crate::irc::isupport::Isupport;
-use crate::irc::message::{Message, Source};
-use crate::irc::registration::{Identity, Refusal, Registration, Step, Welcome};
-use crate::mapping::{self, NickTemplate};
+use crate::irc::message::{Line, Message, Source};
+use crate::irc::sasl::Credentials;
+use crate::irc::session::Identity;
+use crate::mapping::{self, NickTemplate, WishedNick};
 
 pub(super) use crate::irc::connection::Writer;
 
-/// How long the network may take to let us in.
+/// How long a network that is only looked at may be silent.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A socket on which the network let us in.
@@ -40,12 +40,12 @@ pub(super) enum DialError {
     /// TLS cannot be spoken at all.
     #[error(transparent)]
     Tls(#[from] connection::TlsError),
-    /// It refused.
+    /// It did not let us in.
     #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// It closed the connection without a word, or said nothing for too long.
-    #[error("the network {0}")]
-    Silent(&'static str),
+    Refused(#[from] OpenError),
+    /// There is nowhere to connect to.
+    #[error("the network has no host")]
+    Nowhere,
 }
 
 /// Connects to the first of the network's hosts that answers, and is let in.
@@ -60,61 +60,32 @@ pub(super) async fn dial(connection: &Connection) -> Result<Session, DialError> 
     let pace = Pace { burst, delay: Duration::from_millis(delay.into()) };
     let mut last = None;
     for host in config.hosts(&network.server) {
-        let target = Target { host: host.to_owned(), port: config.port(), tls: tls.clone(), pace };
+        let target =
+            Target { host: host.to_owned(), port: config.port(), tls: tls.clone(), pace, source: None };
         match connection::connect(&target).await {
             Ok((lines, writer)) => return be_let_in(connection, lines, writer).await,
             Err(error) => last = Some(error),
         }
     }
-    Err(last.map_or(DialError::Silent("has no host"), DialError::Connect))
+    Err(last.map_or(DialError::Nowhere, DialError::Connect))
 }
 
 async fn be_let_in(
     connection: &Connection,
-    mut lines: connection::Lines,
+    lines: connection::Lines,
     writer: Writer,
 ) -> Result<Session, DialError> {
-    let welcome = converse(identity(connection), &mut lines, &writer).await?;
-    let Welcome { nick, capabilities, isupport, sasl_failure } = welcome;
     let clients = &connection.network.config.irc_clients;
-    let lines = Lines {
-        lines,
-        writer: writer.clone(),
-        ping_rate: Duration::from_millis(clients.ping_rate_ms.max(1000).into()),
-        ping_timeout: Duration::from_millis(clients.ping_timeout_ms.max(1000).into()),
-        heard: Instant::now(),
-        asked: false,
+    let keepalive = Keepalive {
+        ask_after: Duration::from_millis(clients.ping_rate_ms.max(1000).into()),
+        patience: Duration::from_millis(clients.ping_timeout_ms.max(1000).into()),
     };
-    let link = Link::new(nick, capabilities, isupport.line_length(), writer);
-    Ok(Session { link, lines, isupport, sasl_failure })
-}
-
-/// The conversation until the welcome.
-async fn converse(
-    identity: Identity,
-    lines: &mut connection::Lines,
-    writer: &Writer,
-) -> Result<Welcome, DialError> {
-    let (mut registration, first) = Registration::begin(identity);
-    for line in first {
-        writer.urgent(line.into_bytes());
-    }
-    let conversation = async {
-        loop {
-            let Ok(Some(line)) = lines.next().await else {
-                return Err(DialError::Silent("closed the connection without a word"));
-            };
-            let Some(message) = Message::parse(&line) else { continue };
-            match registration.line(&message) {
-                Step::Go(answers) => answers.into_iter().for_each(|line| writer.urgent(line.into_bytes())),
-                Step::Done(welcome) => return Ok(*welcome),
-                Step::Refused(refusal) => return Err(refusal.into()),
-            }
-        }
-    };
-    timeout(PATIENCE, conversation)
-        .await
-        .unwrap_or(Err(DialError::Silent("does not let us in, and does not say why")))
+    let stream = Stream::open(identity(connection), lines, writer.clone(), keepalive).await?;
+    let session = stream.session();
+    let link = Link::new(session.nick().to_owned(), stream.known(), writer);
+    let isupport = session.isupport().clone();
+    let sasl_failure = session.login_failure().map(str::to_owned);
+    Ok(Session { link, lines: Lines { stream }, isupport, sasl_failure })
 }
 
 /// Connects to a network as the bridge does, and leaves again. Gives what it says of itself.
@@ -123,7 +94,6 @@ async fn converse(
 ///
 /// Why it does not work, in words for the operator.
 pub(crate) async fn probe(domain: &str, config: &ServerConfig) -> Result<String, String> {
-    let said = |error: DialError| error.to_string();
     let ca = config.ca.as_deref().map(Path::new);
     let tls = match config.ssl {
         true => {
@@ -133,18 +103,26 @@ pub(crate) async fn probe(domain: &str, config: &ServerConfig) -> Result<String,
     };
     let mut last = String::from("there is no host");
     for host in config.hosts(domain) {
-        let target =
-            Target { host: host.to_owned(), port: config.port(), tls: tls.clone(), pace: Pace::default() };
+        let target = Target {
+            host: host.to_owned(),
+            port: config.port(),
+            tls: tls.clone(),
+            pace: Pace::default(),
+            source: None,
+        };
         match connection::connect(&target).await {
-            Ok((mut lines, writer)) => {
-                let welcome = converse(bot_identity(config), &mut lines, &writer).await.map_err(said)?;
-                writer.queue(b"QUIT :checked".to_vec());
-                let account = match welcome.sasl_failure {
+            Ok((lines, writer)) => {
+                let keepalive = Keepalive { ask_after: PATIENCE, patience: PATIENCE };
+                let opened = Stream::open(bot_identity(config), lines, writer.clone(), keepalive).await;
+                let stream = opened.map_err(|error| error.to_string())?;
+                writer.queue(Line::new("QUIT").trailing("checked"));
+                let session = stream.session();
+                let account = match session.login_failure() {
                     Some(reason) => return Err(format!("the account of botConfig was refused ({reason})")),
                     None if config.bot.password.is_some() => ", with its account",
                     None => "",
                 };
-                return Ok(format!("lets the bridge in as {}{account}", welcome.nick));
+                return Ok(format!("lets the bridge in as {}{account}", session.nick()));
             }
             Err(error) => last = error.to_string(),
         }
@@ -156,11 +134,16 @@ fn bot_identity(config: &ServerConfig) -> Identity {
     let bot = &config.bot;
     let account = bot.account.clone().unwrap_or_else(|| bot.nick.clone());
     Identity {
-        nick: bot.nick.clone(),
+        nick: WishedNick::exactly(&bot.nick),
+        nick_length: None,
         user: bot.username.clone(),
         realname: bot.realname.clone(),
         password: config.password.as_ref().map(|password| password.expose().to_owned()),
-        account: bot.password.as_ref().map(|password| (account, password.expose().to_owned())),
+        account: bot
+            .password
+            .as_ref()
+            .map(|password| Credentials::Password { account, password: password.expose().to_owned() }),
+        account_required: false,
     }
 }
 
@@ -170,30 +153,28 @@ fn identity(connection: &Connection) -> Identity {
     let password = config.password.as_ref().map(|password| password.expose().to_owned());
     let Some(user) = &connection.user else { return bot_identity(config) };
     let settings = connection.settings.lock().clone();
-    let nick = settings.nick.unwrap_or_else(|| {
-        let template = NickTemplate::new(&config.irc_clients.nick_template);
-        template.wish(user.as_str(), Some(&connection.display_name())).candidate(0, None)
-    });
+    let nick = match &settings.nick {
+        Some(nick) => WishedNick::exactly(nick),
+        None => NickTemplate::new(&config.irc_clients.nick_template)
+            .wish(user.as_str(), Some(&connection.display_name())),
+    };
+    let nick_length = connection.network.state.lock().isupport.nick_length();
     let account = settings.password.filter(|_| config.sasl).map(|password| {
-        let name = settings.username.unwrap_or_else(|| nick.clone());
-        (name, password.0)
+        let account = settings.username.unwrap_or_else(|| nick.candidate(0, nick_length));
+        Credentials::Password { account, password: password.0 }
     });
     let realname = match config.irc_clients.realname_format.as_str() {
         "reverse-mxid" => format!("{}:{}", user.server_name(), user.localpart()),
         _ => user.to_string(),
     };
-    Identity { nick, user: mapping::user_name(user.localpart()), realname, password, account }
+    let user = mapping::user_name(user.localpart());
+    Identity { nick, nick_length, user, realname, password, account, account_required: false }
 }
 
-/// The lines of a session. Answers `PING`, and asks whether the network is still there when it is silent.
+/// The lines of a session.
 #[derive(Debug)]
 pub(super) struct Lines {
-    lines: connection::Lines,
-    writer: Writer,
-    ping_rate: Duration,
-    ping_timeout: Duration,
-    heard: Instant,
-    asked: bool,
+    stream: Stream,
 }
 
 impl Lines {
@@ -203,31 +184,9 @@ impl Lines {
     ///
     /// When the connection is lost, and why.
     pub(super) async fn next(&mut self) -> Result<Option<Seen>, String> {
-        let patience = if self.asked { self.ping_timeout } else { self.ping_rate };
-        let Ok(read) = timeout_at(self.heard + patience, self.lines.next()).await else {
-            if self.asked {
-                return Err("the network does not answer any more".to_owned());
-            }
-            self.writer.urgent(b"PING :keepalive".to_vec());
-            self.asked = true;
-            return Ok(None);
-        };
-        self.heard = Instant::now();
-        self.asked = false;
-        let line = match read {
-            Ok(Some(line)) => line,
-            Ok(None) => return Err("the network closed the connection".to_owned()),
-            Err(error) => return Err(format!("the connection broke: {error}")),
-        };
-        let Some(message) = Message::parse(&line) else { return Ok(None) };
-        match &*message.command {
-            "PING" => {
-                let token = message.params.last().map_or(&b""[..], |token| token);
-                self.writer.urgent([b"PONG :", token].concat());
-                Ok(None)
-            }
-            "ERROR" => Err(message.last().into_owned()),
-            _ => Ok(Some(seen(message))),
+        match self.stream.next().await {
+            Ok(message) => Ok(message.map(seen)),
+            Err(lost) => Err(lost.to_string()),
         }
     }
 }

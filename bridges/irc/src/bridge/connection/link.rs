@@ -1,13 +1,16 @@
 //! A socket on which the network let us in: what is said on it, and what it is called.
 
-use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::dial::Writer;
+use crate::irc::connection::Known;
 use crate::irc::limits;
+use crate::irc::message::Line;
+use crate::irc::tags::Tags;
 
 /// A socket on which the network let us in.
 #[derive(Debug)]
@@ -17,27 +20,20 @@ pub(crate) struct Link {
     lines: AtomicU64,
     labels: AtomicU64,
     nick: Mutex<String>,
-    capabilities: HashSet<String>,
-    line_length: usize,
+    known: Arc<Mutex<Known>>,
     writer: Writer,
     /// Cancelled to end the connection.
     pub(super) close: CancellationToken,
 }
 
 impl Link {
-    pub(super) fn new(
-        nick: String,
-        capabilities: HashSet<String>,
-        line_length: usize,
-        writer: Writer,
-    ) -> Self {
+    pub(super) fn new(nick: String, known: Arc<Mutex<Known>>, writer: Writer) -> Self {
         Self {
             identity: format!("{:016x}", rand::random::<u64>()),
             lines: AtomicU64::new(0),
             labels: AtomicU64::new(0),
             nick: Mutex::new(nick),
-            capabilities,
-            line_length,
+            known,
             writer,
             close: CancellationToken::new(),
         }
@@ -52,7 +48,7 @@ impl Link {
     }
 
     pub(crate) fn has(&self, capability: &str) -> bool {
-        self.capabilities.contains(capability)
+        self.known.lock().capabilities.contains(capability)
     }
 
     /// Whether what is said comes back.
@@ -69,15 +65,17 @@ impl Link {
         self.has("labeled-response").then(|| format!("l{}", self.labels.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// How many bytes of text fit into a message so that it reaches the others whole, whatever the network makes
-    /// of our host: `:nick!user@host COMMAND target :text`.
+    /// How many bytes of text fit into a message so that it reaches the others whole, behind what the network puts
+    /// before it: `:nick!user@host COMMAND target :text`.
     pub(crate) fn budget(&self, command: &str, target: &str) -> usize {
-        limits::text_budget(self.line_length, &self.nick.lock(), None, command, target).max(32)
+        let known = self.known.lock();
+        let userhost = known.userhost.as_deref();
+        limits::text_budget(known.line_length, &self.nick.lock(), userhost, command, target).max(32)
     }
 
     /// Says a line; waits until it is written to the socket. Whether it was.
     pub(crate) async fn say(&self, label: Option<&str>, command: &str, target: &str, text: &[u8]) -> bool {
-        match line(label, &[command.as_bytes(), target.as_bytes()], Some(text)) {
+        match line(label, command, &[target], Some(text)) {
             Some(line) => self.writer.write(line).await,
             None => true,
         }
@@ -85,7 +83,7 @@ impl Link {
 
     /// Says a line as soon as the socket takes it.
     pub(crate) fn say_later(&self, command: &str, target: &str, text: &[u8]) {
-        if let Some(line) = line(None, &[command.as_bytes(), target.as_bytes()], Some(text)) {
+        if let Some(line) = line(None, command, &[target], Some(text)) {
             self.writer.queue(line);
         }
     }
@@ -97,66 +95,56 @@ impl Link {
 
     /// The same with a label.
     pub(crate) fn send_labelled(&self, label: Option<&str>, words: &[&str]) {
-        let bytes: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
-        let Some((last, middle)) = bytes.split_last() else { return };
-        let plain = middle.is_empty() || is_middle(last);
-        let line = if plain { line(label, &bytes, None) } else { line(label, middle, Some(last)) };
-        if let Some(line) = line {
+        let Some((command, words)) = words.split_first() else { return };
+        let made = match words.split_last() {
+            None => line(label, command, &[], None),
+            Some((last, middle)) => line(label, command, words, None)
+                .or_else(|| line(label, command, middle, Some(last.as_bytes()))),
+        };
+        if let Some(line) = made {
             self.writer.queue(line);
         }
     }
 
     /// `+typing` ([specification](https://ircv3.net/specs/client-tags/typing)).
     pub(crate) fn send_typing(&self, target: &str, typing: bool) {
-        if let Some(line) = line(None, &[b"TAGMSG", target.as_bytes()], None) {
-            let tag: &[u8] = if typing { b"@+typing=active " } else { b"@+typing=done " };
-            self.writer.queue([tag, &line].concat());
+        let mut tags = Tags::new();
+        tags.insert("+typing", if typing { "active" } else { "done" });
+        if let Some(line) = line(None, "TAGMSG", &[target], None) {
+            self.writer.queue(line.with_tags(&tags));
         }
     }
 }
 
-/// Whether a word can stand anywhere in a line.
-fn is_middle(word: &[u8]) -> bool {
-    !word.is_empty()
-        && !word.starts_with(b":")
-        && !word.iter().any(|byte| matches!(byte, b' ' | b'\r' | b'\n' | 0))
-}
-
-/// One line, and never two: whatever would end it or begin another is left out. `None` if a word is missing.
-fn line(label: Option<&str>, words: &[&[u8]], trailing: Option<&[u8]>) -> Option<Vec<u8>> {
-    let mut line = Vec::new();
-    if let Some(label) = label {
-        line.extend_from_slice(format!("@label={label} ").as_bytes());
-    }
-    for (index, word) in words.iter().enumerate() {
-        if !is_middle(word) {
-            return None;
-        }
-        if index > 0 {
-            line.push(b' ');
-        }
-        line.extend_from_slice(word);
-    }
-    if let Some(trailing) = trailing {
-        line.extend_from_slice(b" :");
-        line.extend(trailing.iter().filter(|byte| !matches!(byte, b'\r' | b'\n' | 0)));
-    }
-    Some(line)
+/// A line, or `None` if a word is missing or cannot stand where it should.
+fn line(label: Option<&str>, command: &str, words: &[&str], trailing: Option<&[u8]>) -> Option<Line> {
+    let middle = words.iter().try_fold(Line::new(command), |line, word| line.middle(word)).ok()?;
+    let line = match trailing {
+        Some(text) => middle.trailing(text),
+        None => middle.end(),
+    };
+    let mut tags = Tags::new();
+    label.map(|label| tags.insert("label", label));
+    Some(line.with_tags(&tags))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn written(label: Option<&str>, command: &str, words: &[&str], text: Option<&[u8]>) -> Option<Vec<u8>> {
+        line(label, command, words, text).map(|line| line.as_bytes().to_vec())
+    }
+
     #[test]
     fn no_text_makes_a_second_line() {
         assert_eq!(
-            line(None, &[b"PRIVMSG", b"#c"], Some(b"one\r\nQUIT :two\0")).as_deref(),
+            written(None, "PRIVMSG", &["#c"], Some(b"one\r\nQUIT :two\0")).as_deref(),
             Some(&b"PRIVMSG #c :oneQUIT :two"[..])
         );
         for target in ["#c d", "#c\r\nQUIT", "", ":x", "a\0b"] {
-            assert_eq!(line(None, &[b"PRIVMSG", target.as_bytes()], Some(b"x")), None, "{target:?}");
+            assert_eq!(written(None, "PRIVMSG", &[target], Some(b"x")), None, "{target:?}");
         }
-        assert_eq!(line(Some("l1"), &[b"NAMES", b"#c"], None).as_deref(), Some(&b"@label=l1 NAMES #c"[..]));
+        assert_eq!(written(Some("l1"), "NAMES", &["#c"], None).as_deref(), Some(&b"@label=l1 NAMES #c"[..]));
     }
 }
