@@ -15,6 +15,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 mod committer;
@@ -34,6 +35,8 @@ pub(crate) use self::{
 
 /// The layout of the rows that this version of the server reads and writes.
 const SCHEMA_VERSION: u64 = 1;
+/// How long to wait for files that are just being closed.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 /// How much of the database is kept in memory.
 const TEMPORARY_CACHE_BYTES: u64 = 64 << 20;
 const PERMANENT_CACHE_BYTES: u64 = 256 << 20;
@@ -76,6 +79,9 @@ pub(crate) enum StoreError {
     /// A write was built on an earlier one that failed; it has to be built again.
     #[error("an earlier write failed, and this one was built on it")]
     Superseded,
+    /// The files are open somewhere else.
+    #[error("the database is in use by another process")]
+    InUse,
     /// The store is shutting down.
     #[error("the database is closed")]
     Closed,
@@ -184,7 +190,7 @@ impl Store {
     }
 
     fn with(config: &sled::Config, durability: Durability) -> Result<Self, StoreError> {
-        let db = config.clone().flush_every_ms(None).open()?;
+        let db = open_engine(&config.clone().flush_every_ms(None))?;
         check_schema(&db)?;
         let frontier = match db.get(Tree::Meta.key(key::FRONTIER))? {
             None => Position::ZERO,
@@ -284,6 +290,24 @@ fn without_tag(row: sled::Result<(sled::IVec, sled::IVec)>) -> Result<(Bytes, By
     let (key, value) = row?;
     let len = key.len().saturating_sub(1);
     Ok((Bytes(key.subslice(1, len)), Bytes(value)))
+}
+
+/// Opens the engine; waits a moment for a handle to the same files that is just being closed, whose last
+/// writes run in threads of the engine.
+fn open_engine(config: &sled::Config) -> Result<sled::Db, StoreError> {
+    let patience = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match config.open() {
+            Ok(db) => return Ok(db),
+            Err(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock") => {
+                if Instant::now() > patience {
+                    return Err(StoreError::InUse);
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 fn check_schema(db: &sled::Db) -> Result<(), StoreError> {

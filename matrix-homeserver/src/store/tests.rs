@@ -128,3 +128,14 @@ fn a_temporary_store_opens_in_a_few_milliseconds() {
     let stores: Vec<_> = (0..20).map(|_| Store::temporary().unwrap()).collect();
     assert_eq!(stores.len(), 20);
 }
+
+#[test]
+fn files_in_use_are_not_opened_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), Durability::Flushed).unwrap();
+    assert!(matches!(Store::open(dir.path(), Durability::Flushed), Err(StoreError::InUse)));
+    drop(store);
+    for _ in 0..50 {
+        drop(Store::open(dir.path(), Durability::Flushed).unwrap());
+    }
+}
