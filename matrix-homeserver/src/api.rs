@@ -20,6 +20,7 @@ mod draft_registration;
 mod ephemeral;
 pub(crate) mod error;
 pub(crate) mod extract;
+mod fault_control;
 mod filter;
 pub(crate) mod layer;
 mod login;
@@ -157,6 +158,9 @@ pub(crate) fn router(state: AppState) -> Router {
     let mut router = Router::new();
     for section in sections() {
         router = router.merge(section.into_router(drafts));
+    }
+    if state.config.fault_control {
+        router = router.merge(fault_control::routes().into_router(drafts));
     }
     router
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })

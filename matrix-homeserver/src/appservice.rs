@@ -14,7 +14,7 @@ use matrix_appservice::{NamespaceSet, Ownership, Registration};
 use parking_lot::RwLock;
 use ruma::{OwnedServerName, OwnedUserId, RoomAliasId, ServerName, UserId};
 
-use crate::user::TokenHash;
+use crate::{fault::FaultDial, user::TokenHash};
 
 mod interest;
 mod link;
@@ -74,6 +74,7 @@ impl Appservice {
         registration: Registration,
         server_name: &ServerName,
         http: &LazyClient,
+        faults: &FaultDial,
     ) -> Result<Self, RegistrationRefused> {
         let id = || registration.id.clone();
         let sender = UserId::parse(format!("@{}:{server_name}", registration.sender_localpart))
@@ -84,7 +85,7 @@ impl Appservice {
             .url
             .as_deref()
             .filter(|url| !url.is_empty())
-            .map(|url| Link::new(http.get(), url, registration.hs_token.clone()));
+            .map(|url| Link::new(http.get(), url, &registration, faults.clone()));
         Ok(Self {
             namespaces,
             sender,
@@ -148,6 +149,7 @@ pub(crate) struct Appservices {
     http: LazyClient,
     registered: RwLock<Registered>,
     queries: Queries,
+    faults: FaultDial,
     pub(crate) queues: Queues,
 }
 
@@ -158,11 +160,12 @@ struct Registered {
 }
 
 impl Appservices {
-    pub(crate) fn new(server_name: &ServerName, queues: Queues, queries: Queries) -> Self {
+    pub(crate) fn new(server_name: &ServerName, queues: Queues, queries: Queries, faults: FaultDial) -> Self {
         Self {
             server_name: server_name.to_owned(),
             http: LazyClient::default(),
             registered: RwLock::default(),
+            faults,
             queries,
             queues,
         }
@@ -171,7 +174,8 @@ impl Appservices {
     /// Adds an application service.
     pub(crate) fn add(&self, registration: Registration) -> Result<Arc<Appservice>, RegistrationRefused> {
         let token = TokenHash::of(registration.as_token.expose());
-        let appservice = Arc::new(Appservice::new(registration, &self.server_name, &self.http)?);
+        let appservice =
+            Arc::new(Appservice::new(registration, &self.server_name, &self.http, &self.faults)?);
         let mut registered = self.registered.write();
         let id = appservice.id();
         if registered.all.iter().any(|other| other.id() == id) {

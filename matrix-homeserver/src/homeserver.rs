@@ -4,7 +4,7 @@ use std::{error::Error, fmt, path::Path, sync::Arc, time::Duration};
 
 use matrix_appservice::{Registration, Secret};
 use ruma::{MilliSecondsSinceUnixEpoch, OwnedServerName, RoomVersionId, ServerName, UserId};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Notify};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     appservice::{AppserviceObserver, Appservices, Queries, Queues},
     directory::Directory,
     event::ServerKey,
+    fault::FaultDial,
     media::Media,
     room::{Rooms, RoomsConfig},
     store::{Store, StoreError, Tree, WriteSet, key},
@@ -46,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) drafts: bool,
     /// Tokens with which an application service may register itself by the draft's `POST /register`; any, if empty.
     pub(crate) draft_tokens: Vec<Secret>,
+    /// Serve the fault dial over HTTP, at `/_fault`.
+    pub(crate) fault_control: bool,
     /// The largest JSON body, in bytes.
     pub(crate) max_request_size: usize,
     /// The largest upload, in bytes.
@@ -66,6 +69,7 @@ impl Config {
             rate_limits: false,
             drafts: false,
             draft_tokens: Vec::new(),
+            fault_control: false,
             max_request_size: 1 << 20,
             max_upload_size: 50 << 20,
             appservice_backoff: Duration::from_secs(1),
@@ -87,6 +91,9 @@ pub(crate) struct Services {
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
     pub(crate) nonces: Nonces,
+    pub(crate) faults: FaultDial,
+    /// Rung when the server is to be stopped and started again.
+    pub(crate) restart: Notify,
     base_url: String,
     shutdown: CancellationToken,
     /// Every task of the server.
@@ -102,9 +109,10 @@ impl Services {
     ) -> Result<Self, StoreError> {
         let hasher = if data_dir.is_some() { Hasher::strong() } else { Hasher::quick() };
         let media = Media::new(store.clone(), data_dir.map(|data_dir| data_dir.join("media")));
+        let faults = FaultDial::default();
         let queries = Queries::new(config.appservice_query_timeout);
         let queues = Queues::new(store.clone());
-        let appservices = Arc::new(Appservices::new(&config.server_name, queues, queries));
+        let appservices = Arc::new(Appservices::new(&config.server_name, queues, queries, faults.clone()));
         let directory = Arc::new(Directory::open(store.clone())?);
         let observer = AppserviceObserver { appservices: appservices.clone(), directory: directory.clone() };
         let rooms_config = RoomsConfig {
@@ -126,6 +134,8 @@ impl Services {
             limits: Limits::new(config.rate_limits),
             metrics: Metrics::default(),
             nonces: Nonces::default(),
+            restart: Notify::new(),
+            faults,
             shutdown: CancellationToken::new(),
             tracker: TaskTracker::new(),
             appservices,
@@ -226,6 +236,8 @@ fn wake_for_typing(users: &Users, rooms: &Rooms) {
 pub struct Homeserver {
     services: Arc<Services>,
     url: String,
+    /// What it was started from.
+    builder: HomeserverBuilder,
 }
 
 impl fmt::Debug for Homeserver {
@@ -257,11 +269,16 @@ impl Homeserver {
         HomeserverBuilder::new(server_name)
     }
 
-    fn serve(services: Arc<Services>, listener: TcpListener, url: String) -> Self {
+    fn serve(
+        services: Arc<Services>,
+        listener: TcpListener,
+        url: String,
+        builder: HomeserverBuilder,
+    ) -> Self {
         let router = api::router(services.clone());
         let tracker = services.tracker.clone();
         tracker.spawn(serve::serve(listener, router, services.shutdown.clone(), tracker.clone()));
-        Self { services, url }
+        Self { services, url, builder }
     }
 
     /// Where the server is reached, without a slash at the end.
@@ -291,6 +308,28 @@ impl Homeserver {
         }
         let login = users.log_in(&user_id, NewSession::default()).await.map_err(UserError::from)?;
         Ok(TestUser::from_token(&self.url, user_id, &login.access_token))
+    }
+
+    /// The dial by which things go wrong on purpose.
+    pub fn faults(&self) -> &FaultDial {
+        &self.services.faults
+    }
+
+    /// Returns when somebody asks over HTTP for the server to be [restarted](Self::restart).
+    pub async fn restart_requested(&self) {
+        self.services.restart.notified().await;
+    }
+
+    /// Stops the server and starts it again at the same address, with its data if it has a data directory, else without
+    /// any. The fault dial is turned back.
+    ///
+    /// # Errors
+    /// As [`HomeserverBuilder::start`].
+    pub async fn restart(self) -> Result<Self, StartError> {
+        let address = self.url.trim_start_matches("http://").to_owned();
+        let again = self.builder.clone().listen(address);
+        self.shutdown().await;
+        again.start().await
     }
 
     /// How many handlers panicked since the server started. A test harness fails when it is not zero.

@@ -7,6 +7,7 @@ mod api;
 mod appservice;
 mod directory;
 mod event;
+pub mod fault;
 mod homeserver;
 mod media;
 mod room;

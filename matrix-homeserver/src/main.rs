@@ -47,6 +47,9 @@ struct Options {
     /// Serve what only the drafts of 2014 and 2015 know, too
     #[arg(long)]
     drafts: bool,
+    /// Serve the fault dial at /_fault, to whoever asks
+    #[arg(long)]
+    fault_control: bool,
 }
 
 #[tokio::main]
@@ -72,7 +75,8 @@ async fn run(options: Options) -> Result<()> {
         .default_room_version(options.default_room_version)
         .open_registration(options.open_registration)
         .rate_limits(!options.no_rate_limit)
-        .drafts(options.drafts);
+        .drafts(options.drafts)
+        .fault_control(options.fault_control);
     if let Some(path) = options.data_dir {
         builder = builder.data_dir(path);
     }
@@ -84,14 +88,22 @@ async fn run(options: Options) -> Result<()> {
             Registration::load(&path).with_context(|| format!("cannot use {}", path.display()))?;
         builder = builder.registration(registration);
     }
-    let homeserver = builder.start().await?;
+    let mut homeserver = builder.start().await?;
     let mut out = io::stdout();
     writeln!(out, "ready {}", homeserver.url())
         .and_then(|()| out.flush())
         .context("cannot say that it is ready")?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot wait for SIGINT")?,
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted.context("cannot wait for SIGINT")?;
+                break;
+            }
+            () = homeserver.restart_requested() => {
+                homeserver = homeserver.restart().await.context("cannot start again")?;
+            }
+        }
     }
     homeserver.shutdown().await;
     Ok(())

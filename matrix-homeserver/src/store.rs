@@ -93,6 +93,17 @@ impl StoreError {
     }
 }
 
+impl StoreError {
+    /// Whether another process, or another server of this one, has the database open.
+    pub(crate) fn is_locked(&self) -> bool {
+        match self {
+            // The engine tells this by its text only.
+            Self::Engine { source } => source.to_string().contains("could not acquire lock"),
+            _ => false,
+        }
+    }
+}
+
 impl From<sled::Error> for StoreError {
     fn from(error: sled::Error) -> Self {
         Self::Engine { source: Arc::new(error) }

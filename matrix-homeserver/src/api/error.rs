@@ -105,6 +105,17 @@ impl ApiError {
         error
     }
 
+    /// An answer that the fault dial asked for.
+    pub(crate) fn fault(status: StatusCode, retry_after_ms: Option<u64>) -> Self {
+        let errcode = if status == StatusCode::TOO_MANY_REQUESTS { "M_LIMIT_EXCEEDED" } else { "M_UNKNOWN" };
+        let mut error = Self::new(status, errcode, "the fault dial says so");
+        if let Some(millis) = retry_after_ms {
+            error = error.with("retry_after_ms", millis);
+            error.retry_after = Some(Duration::from_millis(millis));
+        }
+        error
+    }
+
     /// A fault of the server. The cause goes to the log only.
     pub(crate) fn internal(cause: &(dyn Error + 'static)) -> Self {
         let mut chain = cause.to_string();

@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 
 use super::{AppState, error::ApiError, extract::Empty};
+use crate::fault::{self, Fault};
 
 /// Answers preflights, opens every answer to web clients
 /// ([web browser clients](https://spec.matrix.org/v1.19/client-server-api/#web-browser-clients)), and turns a
@@ -21,7 +22,19 @@ pub(super) async fn guard(State(app): State<AppState>, request: Request, next: N
         open_to_web(response.headers_mut());
         return response;
     }
+    let struck = app.faults.on_route(request.method(), request.uri().path());
+    struck.wait().await;
+    match struck.fault {
+        Some(Fault::CutConnection) => return cut(),
+        Some(Fault::Status { status, retry_after_ms }) => {
+            return ApiError::fault(fault::status(status), retry_after_ms).into_response();
+        }
+        _ => {}
+    }
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    if struck.fault == Some(Fault::LoseAcknowledgement) {
+        return cut();
+    }
     let mut response = answered.unwrap_or_else(|_| {
         app.metrics.panics.inc();
         ApiError::internal(&Panicked).into_response()
@@ -30,6 +43,16 @@ pub(super) async fn guard(State(app): State<AppState>, request: Request, next: N
         app.metrics.server_errors.inc();
     }
     open_to_web(response.headers_mut());
+    response
+}
+
+/// Marks an answer that is not to be sent: the connection ends instead.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cut;
+
+fn cut() -> Response {
+    let mut response = Response::default();
+    response.extensions_mut().insert(Cut);
     response
 }
 

@@ -7,9 +7,12 @@ use std::{
 
 use bytes::Bytes;
 use http::{Method, StatusCode, header};
-use matrix_appservice::Secret;
+use matrix_appservice::{Registration, Secret};
 
-use crate::user::now_ms;
+use crate::{
+    fault::{self, Fault, FaultDial},
+    user::now_ms,
+};
 
 /// How long the drafts' paths are used before today's are tried again
 /// ([legacy routes](https://spec.matrix.org/v1.19/application-service-api/#legacy-routes)).
@@ -28,6 +31,8 @@ pub(crate) enum LinkError {
     Failed(#[source] reqwest::Error),
     #[error("the answer of the application service is too large")]
     TooLarge,
+    #[error("the fault dial says so")]
+    Fault,
 }
 
 impl From<reqwest::Error> for LinkError {
@@ -79,20 +84,56 @@ pub(crate) struct Call<'a> {
 #[derive(Debug)]
 pub(crate) struct Link {
     http: reqwest::Client,
+    appservice: String,
     base_url: String,
     hs_token: Secret,
     /// Until when the drafts' paths are used, in milliseconds since 1970.
     legacy_until: AtomicU64,
+    faults: FaultDial,
 }
 
 impl Link {
-    pub(super) fn new(http: reqwest::Client, url: &str, hs_token: Secret) -> Self {
-        let base_url = url.trim_end_matches('/').to_owned();
-        Self { http, base_url, hs_token, legacy_until: AtomicU64::new(0) }
+    pub(super) fn new(
+        http: reqwest::Client,
+        url: &str,
+        registration: &Registration,
+        faults: FaultDial,
+    ) -> Self {
+        Self {
+            http,
+            appservice: registration.id.clone(),
+            base_url: url.trim_end_matches('/').to_owned(),
+            hs_token: registration.hs_token.clone(),
+            legacy_until: AtomicU64::new(0),
+            faults,
+        }
     }
 
     /// Makes the request by today's path, and by the drafts' path if the application service does not know today's.
     pub(crate) async fn call(&self, call: &Call<'_>) -> Result<Answer, LinkError> {
+        let struck = self.faults.on_appservice(&self.appservice);
+        struck.wait().await;
+        match struck.fault {
+            None | Some(Fault::Delay { .. }) => self.call_unharmed(call).await,
+            Some(Fault::Status { status, .. }) => {
+                Ok(Answer { status: fault::status(status), body: Bytes::from_static(b"{}") })
+            }
+            Some(Fault::CutConnection) => Err(LinkError::Fault),
+            Some(Fault::LoseAcknowledgement) => {
+                self.call_unharmed(call).await?;
+                Err(LinkError::Fault)
+            }
+            Some(Fault::RepeatTransaction) => {
+                let answer = self.call_unharmed(call).await?;
+                if call.method == Method::PUT && answer.status.is_success() {
+                    return self.call_unharmed(call).await;
+                }
+                Ok(answer)
+            }
+        }
+    }
+
+    async fn call_unharmed(&self, call: &Call<'_>) -> Result<Answer, LinkError> {
         let Some(legacy) = call.legacy else { return self.request(call, call.path).await };
         let speaks_legacy = now_ms() < self.legacy_until.load(Ordering::Relaxed);
         let (first, second) = if speaks_legacy { (legacy, call.path) } else { (call.path, legacy) };

@@ -47,7 +47,7 @@ impl Appservice {
                 Err(PingError::Status { status: answer.status.as_u16(), body })
             }
             Err(LinkError::Timeout(_)) => Err(PingError::Timeout),
-            Err(LinkError::Failed(_) | LinkError::TooLarge) => Err(PingError::Failed),
+            Err(LinkError::Failed(_) | LinkError::TooLarge | LinkError::Fault) => Err(PingError::Failed),
         }
     }
 }

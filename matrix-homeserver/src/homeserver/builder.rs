@@ -5,7 +5,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use matrix_appservice::{Registration, Secret};
@@ -18,6 +18,11 @@ use crate::{
     room::Rooms,
     store::{Durability, Store, StoreError},
 };
+
+/// How long to wait for a database that somebody else has open.
+const UNLOCK_TIMEOUT: Duration = Duration::from_secs(3);
+/// The wait between two attempts to open it.
+const UNLOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -137,6 +142,14 @@ impl HomeserverBuilder {
         self
     }
 
+    /// Whether the [fault dial](crate::fault) is served over HTTP, at `/_fault`: `POST` turns it (the body is a
+    /// [`FaultRule`](crate::fault::FaultRule)), `GET` shows it, `DELETE` turns it back, `POST /_fault/restart` restarts
+    /// the server. Nothing protects it. Default: no.
+    pub fn fault_control(mut self, served: bool) -> Self {
+        self.adjust.fault_control = served;
+        self
+    }
+
     /// The wait after the first transaction that failed; every further failure doubles it, up to 512 s. Default: 1 s.
     pub fn appservice_backoff(mut self, first: Duration) -> Self {
         self.adjust.appservice_backoff = first;
@@ -167,7 +180,7 @@ impl HomeserverBuilder {
     /// # Errors
     /// [`StartError`] names what is wrong with the settings or the machine.
     pub async fn start(self) -> Result<Homeserver, StartError> {
-        let mut config = self.adjust;
+        let mut config = self.adjust.clone();
         config.server_name = ServerName::parse(&*self.server_name)
             .map_err(|_| StartError::ServerName(self.server_name.clone()))?;
         config.default_room_version = room_version(&self.room_version)?;
@@ -176,16 +189,29 @@ impl HomeserverBuilder {
         let listener = listening.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let store = match &self.data_dir {
-            Some(path) => Store::open(path, Durability::Flushed)?,
+            Some(path) => open_store(path).await?,
             None => Store::temporary()?,
         };
         let url = format!("http://{address}");
         let services = Services::new(config, store, self.data_dir.as_deref(), url.clone())?;
-        let homeserver = Homeserver::serve(Arc::new(services), listener, url);
+        let homeserver = Homeserver::serve(Arc::new(services), listener, url, self.clone());
         for registration in self.registrations {
             homeserver.services.add_appservice(registration).await?;
         }
         Ok(homeserver)
+    }
+}
+
+/// Opens the database. One that was closed a moment ago may still be locked: the engine lets go of it in the background.
+async fn open_store(path: &Path) -> Result<Store, StoreError> {
+    let until = Instant::now() + UNLOCK_TIMEOUT;
+    loop {
+        match Store::open(path, Durability::Flushed) {
+            Err(error) if error.is_locked() && Instant::now() < until => {
+                tokio::time::sleep(UNLOCK_PAUSE).await;
+            }
+            opened => return opened,
+        }
     }
 }
 

@@ -2,17 +2,19 @@
 
 use std::{net::SocketAddr, pin::pin, time::Duration};
 
-use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use axum::{Router, body::Body};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
-use crate::api::layer::Peer;
+use crate::api::layer::{Cut, Peer};
+
+/// The fault dial wants the connection to end without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is cut")]
+struct ConnectionCut;
 
 /// How long a client may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -47,14 +49,18 @@ pub(super) async fn serve(
 
 async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, shutdown: CancellationToken) {
     let _ = stream.set_nodelay(true);
-    let service = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(Peer(Some(peer.ip())));
-        request.map(axum::body::Body::new)
+        let answered = router.clone().oneshot(request.map(Body::new));
+        async move {
+            let Ok(response) = answered.await;
+            if response.extensions().get::<Cut>().is_some() { Err(ConnectionCut) } else { Ok(response) }
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     // Errors here are a client that hung up or never spoke HTTP: nobody is left to tell.
     tokio::select! {

@@ -6,6 +6,7 @@ mod bad_input;
 mod directory;
 mod drafts;
 mod fake_appservice;
+mod faults;
 mod media;
 mod profiles;
 mod program;

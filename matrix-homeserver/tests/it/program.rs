@@ -91,3 +91,24 @@ async fn settings_that_make_no_sense_are_named() {
         assert!(output.stdout.is_empty());
     }
 }
+
+#[tokio::test]
+async fn the_program_restarts_itself_with_its_data_when_the_fault_dial_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    let program = start(&["--open-registration", "--fault-control", "--data-dir", data]).await;
+    let alice = TestUser::register(&program.url, "alice").await.unwrap();
+    let room = alice.create_room(json!({})).await.unwrap();
+    alice.post("/_fault", json!({"route": "GET */joined_rooms", "fault": "cut_connection"})).await.unwrap();
+    alice.post("/_fault/restart", json!({})).await.unwrap();
+    // The rule is gone with the process's old server, so the first answer comes from the new one.
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+    loop {
+        let fresh = TestUser::from_token(&program.url, alice.user_id(), alice.access_token());
+        match fresh.get("/_matrix/client/v3/joined_rooms").await {
+            Ok(rooms) => break assert_eq!(rooms["joined_rooms"], json!([room])),
+            Err(error) => assert!(tokio::time::Instant::now() < deadline, "{error}"),
+        }
+    }
+    assert_eq!(program.terminate().await, Some(0));
+}
