@@ -1,5 +1,7 @@
 //! The homeserver over the wire, section by section.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 mod accounts;
 mod appservices;
 mod bad_input;
