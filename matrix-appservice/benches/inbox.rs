@@ -7,7 +7,6 @@
 //! The store lies in the target directory, so on a real disk. The throughput that is printed counts events.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that meets the unexpected stops")]
-#![expect(missing_docs, reason = "what criterion generates has none")]
 
 use std::{
     io::{Read as _, Write as _},

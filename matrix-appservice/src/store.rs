@@ -118,6 +118,9 @@ impl From<sled::Error> for StoreError {
     }
 }
 
+/// A key and its value.
+type Row = (Vec<u8>, Vec<u8>);
+
 /// Writes that take effect together or not at all.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
@@ -220,7 +223,7 @@ impl Store {
     }
 
     /// The rows whose keys begin with `prefix`, in the order of their keys.
-    pub(crate) fn scan(&self, tree: Tree, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub(crate) fn scan(&self, tree: Tree, prefix: &[u8]) -> Result<Vec<Row>, StoreError> {
         let rows = self.inner.db.scan_prefix(full_key(tree, prefix));
         rows.map(|row| row.map(|(key, value)| (key[1..].to_vec(), value.to_vec())).map_err(Into::into))
             .collect()

@@ -130,12 +130,6 @@ impl Portals {
     async fn membership_permit(&self) -> Option<SemaphorePermit<'_>> {
         self.memberships.acquire().await.ok()
     }
-
-    /// How many portals are in use.
-    #[cfg(test)]
-    pub(crate) fn active(&self) -> usize {
-        self.active.lock().len()
-    }
 }
 
 impl Portal {

@@ -76,7 +76,7 @@ impl Store {
     pub(crate) fn member_name(&self, room_id: &RoomId, user: &UserId) -> Result<Option<String>, StoreError> {
         let key = Key::of(room_id.as_str()).and(user.as_str()).bytes();
         let name = self.get(Tree::RoomMembers, &key)?;
-        Ok(name.and_then(|name| String::from_utf8(name.to_vec()).ok()).filter(|name| !name.is_empty()))
+        Ok(name.and_then(|name| String::from_utf8(name).ok()).filter(|name| !name.is_empty()))
     }
 
     pub(crate) fn is_room_member(&self, room_id: &RoomId, user: &UserId) -> Result<bool, StoreError> {
