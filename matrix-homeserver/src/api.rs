@@ -28,6 +28,7 @@ mod media;
 mod membership;
 mod presence;
 mod profile;
+mod push;
 mod read;
 pub(crate) mod register;
 mod room_list;
@@ -147,6 +148,7 @@ fn sections() -> Vec<Routes> {
         presence::routes(),
         account_data::routes(),
         media::routes(),
+        push::routes(),
         appservices::routes(),
         draft_registration::routes(),
     ]

@@ -18,7 +18,7 @@ use crate::{
     store::{Store, StoreError, Tree, WriteSet, key},
     sync,
     testing::TestUser,
-    user::{Extras, Hasher, NewAccount, NewSession, UserError, Users},
+    user::{Extras, Hasher, NewAccount, NewSession, UnreadCounter, UserError, Users},
 };
 
 mod actions;
@@ -85,6 +85,7 @@ pub(crate) struct Services {
     pub(crate) users: Arc<Users>,
     pub(crate) rooms: Rooms,
     pub(crate) sync: sync::Sync,
+    pub(crate) unread: Arc<UnreadCounter>,
     pub(crate) appservices: Arc<Appservices>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) media: Media,
@@ -123,12 +124,14 @@ impl Services {
         let rooms = Rooms::new(store.clone(), rooms_config, Arc::new(observer))?;
         let users = Arc::new(Users::new(store, config.server_name.clone(), hasher));
         wake_for_typing(&users, &rooms);
-        let extras = Extras { users: users.clone(), rooms: rooms.clone() };
+        let unread = Arc::new(UnreadCounter::new(users.clone(), rooms.clone()));
+        let extras = Extras { users: users.clone(), rooms: rooms.clone(), unread: unread.clone() };
         let sync = sync::Sync::new(rooms.clone(), Arc::new(extras));
         Ok(Self {
             users,
             rooms,
             sync,
+            unread,
             directory,
             media,
             limits: Limits::new(config.rate_limits),

@@ -16,9 +16,11 @@ mod localpart;
 mod password;
 mod presence;
 mod profile;
+mod push;
 mod receipt;
 mod session;
 mod typing;
+mod unread;
 
 pub(crate) use self::{
     account_data::Scope,
@@ -28,9 +30,11 @@ pub(crate) use self::{
     password::Hasher,
     presence::{Presence, PresenceState},
     profile::{MAX_FIELD_NAME, ProfileError},
+    push::{PUSH_RULES, rules_content, rules_json},
     receipt::{Receipt, Receipts, content as receipt_content},
     session::{Session, Sessions, TokenHash},
     typing::Typing,
+    unread::UnreadCounter,
 };
 
 /// Why something could not be done to an account.
@@ -80,6 +84,7 @@ pub(crate) struct Users {
     pub(crate) typing: Arc<Typing>,
     pub(crate) receipts: Receipts,
     pub(crate) presence: Presence,
+    push: push::PushRules,
 }
 
 impl Users {
@@ -94,6 +99,7 @@ impl Users {
             sessions: Sessions::default(),
             claimed: Arc::default(),
             known: RwLock::default(),
+            push: push::PushRules::default(),
         }
     }
 

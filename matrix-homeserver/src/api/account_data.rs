@@ -13,7 +13,7 @@ use serde_json::{
 };
 
 use super::{ApiError, ApiResult, AppState, Empty, Json, Reply, Requester, Routes, Segments};
-use crate::user::Scope;
+use crate::user::{PUSH_RULES, Scope, rules_content};
 
 const TAGS: &str = "m.tag";
 
@@ -49,6 +49,9 @@ async fn get_account_data_per_room(
 fn read(app: &AppState, user_id: &UserId, scope: Scope<'_>, kind: &str) -> ApiResult<Reply<Box<RawValue>>> {
     match app.users.account_data(user_id, scope, kind)? {
         Some(content) => Ok(Reply(content)),
+        None if matches!(scope, Scope::Global) && kind == PUSH_RULES => {
+            Ok(Reply(rules_content(&*app.users.push_rules(user_id)?)))
+        }
         None => Err(ApiError::not_found("there is no such account data")),
     }
 }

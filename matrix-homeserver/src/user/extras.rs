@@ -1,6 +1,6 @@
 //! What `/sync` tells of a user beside rooms.
 
-use std::sync::Arc;
+use std::{fmt::Display, sync::Arc};
 
 use ruma::{DeviceId, OwnedUserId, RoomId, UserId};
 use serde_json::{
@@ -8,10 +8,10 @@ use serde_json::{
     value::{RawValue, to_raw_value},
 };
 
-use super::{Scope, Users};
+use super::{PUSH_RULES, Scope, UnreadCounter, Users, rules_content};
 use crate::{
     room::Rooms,
-    store::{Position, StoreError},
+    store::Position,
     sync::{DeviceLists, KeyCounts, SyncExtras, Unread, Window},
 };
 
@@ -20,6 +20,7 @@ use crate::{
 pub(crate) struct Extras {
     pub(crate) users: Arc<Users>,
     pub(crate) rooms: Rooms,
+    pub(crate) unread: Arc<UnreadCounter>,
 }
 
 impl Extras {
@@ -32,7 +33,17 @@ impl Extras {
 
 impl SyncExtras for Extras {
     fn account_data(&self, user_id: &UserId, window: Window) -> Vec<Box<RawValue>> {
-        self.data(user_id, Scope::Global, window)
+        let mut events = self.data(user_id, Scope::Global, window);
+        // Who has never changed the rules has no row, but clients wait for them at first.
+        let unchanged = window.since.is_none()
+            && !self
+                .users
+                .account_data(user_id, Scope::Global, PUSH_RULES)
+                .is_ok_and(|rules| rules.is_some());
+        if unchanged && let Some(rules) = or_log(self.users.push_rules(user_id)) {
+            events.push(raw(&json!({"type": PUSH_RULES, "content": rules_content(&rules)})));
+        }
+        events
     }
 
     fn room_account_data(&self, user_id: &UserId, room_id: &RoomId, window: Window) -> Vec<Box<RawValue>> {
@@ -80,8 +91,8 @@ impl SyncExtras for Extras {
         KeyCounts::default()
     }
 
-    fn unread(&self, _user_id: &UserId, _room_id: &RoomId) -> Unread {
-        Unread::default()
+    fn unread(&self, user_id: &UserId, room_id: &RoomId) -> Unread {
+        or_log(self.unread.count(user_id, room_id)).unwrap_or_default()
     }
 
     fn ignored_users(&self, user_id: &UserId) -> Vec<OwnedUserId> {
@@ -101,6 +112,6 @@ fn raw(value: &Value) -> Box<RawValue> {
 }
 
 /// What could not be read is left out of the answer, and someone must look at the database.
-fn or_log<T>(read: Result<T, StoreError>) -> Option<T> {
+fn or_log<T, E: Display>(read: Result<T, E>) -> Option<T> {
     read.inspect_err(|error| tracing::error!(%error, "a part of a sync could not be read")).ok()
 }

@@ -12,6 +12,7 @@ mod faults;
 mod media;
 mod profiles;
 mod program;
+mod push;
 mod rooms;
 mod support;
 mod sync;

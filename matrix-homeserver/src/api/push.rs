@@ -1,0 +1,316 @@
+//! [Push notifications](https://spec.matrix.org/v1.19/client-server-api/#push-notifications): rules, pushers, and what
+//! a user was notified of.
+
+use axum::{
+    extract::State,
+    routing::{get, post},
+};
+use ruma::{
+    OwnedRoomId, OwnedUserId,
+    push::{
+        Action, AnyPushRuleRef, InsertPushRuleError, NewConditionalPushRule, NewPatternedPushRule,
+        NewPushRule, NewSimplePushRule, PushCondition, RemovePushRuleError, RuleKind, Ruleset,
+    },
+};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{ApiError, ApiResult, AppState, Empty, Json, Params, Reply, Requester, Routes, Segments};
+use crate::{event::ClientFormat, room::Viewer, store::Position, user::rules_json};
+
+/// The most rules of one user.
+const MAX_RULES: usize = 1_000;
+/// The most notifications in one answer.
+const MAX_NOTIFICATIONS: usize = 100;
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .v3("/pushrules", get(get_push_rules))
+        .v3("/pushrules/", get(get_push_rules))
+        .v3("/pushrules/global", get(get_push_rules_global))
+        .v3("/pushrules/global/", get(get_push_rules_global))
+        .v3(
+            "/pushrules/global/{kind}/{rule_id}",
+            get(get_push_rule).put(set_push_rule).delete(delete_push_rule),
+        )
+        .v3(
+            "/pushrules/global/{kind}/{rule_id}/enabled",
+            get(is_push_rule_enabled).put(set_push_rule_enabled),
+        )
+        .v3(
+            "/pushrules/global/{kind}/{rule_id}/actions",
+            get(get_push_rule_actions).put(set_push_rule_actions),
+        )
+        .v3("/pushers", get(get_pushers))
+        .v3("/pushers/set", post(post_pusher))
+        .v3("/notifications", get(get_notifications))
+}
+
+async fn get_push_rules(State(app): State<AppState>, requester: Requester) -> ApiResult<Reply<Value>> {
+    let rules = app.users.push_rules(&requester.user_id)?;
+    Ok(Reply(json!({"global": rules_json(&rules)})))
+}
+
+async fn get_push_rules_global(State(app): State<AppState>, requester: Requester) -> ApiResult<Reply<Value>> {
+    Ok(Reply(rules_json(&*app.users.push_rules(&requester.user_id)?)))
+}
+
+fn kind_of(kind: &str) -> ApiResult<RuleKind> {
+    match RuleKind::from(kind) {
+        known @ (RuleKind::Override
+        | RuleKind::Underride
+        | RuleKind::Sender
+        | RuleKind::Room
+        | RuleKind::Content) => Ok(known),
+        _ => Err(ApiError::invalid_param("there is no such kind of push rule")),
+    }
+}
+
+fn no_rule() -> ApiError {
+    ApiError::not_found("there is no such push rule")
+}
+
+/// One rule, as it is in the ruleset.
+fn rule_json(rules: &Ruleset, kind: &RuleKind, rule_id: &str) -> ApiResult<Value> {
+    let list = rules_json(rules)[kind.as_str()].take();
+    let rules = list.as_array().into_iter().flatten();
+    rules.filter(|rule| rule["rule_id"] == rule_id).next().cloned().ok_or_else(no_rule)
+}
+
+async fn get_push_rule(
+    State(app): State<AppState>,
+    requester: Requester,
+    Segments((kind, rule_id)): Segments<(String, String)>,
+) -> ApiResult<Reply<Value>> {
+    let kind = kind_of(&kind)?;
+    rule_json(&*app.users.push_rules(&requester.user_id)?, &kind, &rule_id).map(Reply)
+}
+
+#[derive(Debug, Deserialize)]
+struct Place {
+    before: Option<String>,
+    after: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RuleBody {
+    actions: Vec<Action>,
+    #[serde(default)]
+    conditions: Vec<PushCondition>,
+    pattern: Option<String>,
+}
+
+fn new_rule(kind: &RuleKind, rule_id: String, body: RuleBody) -> ApiResult<NewPushRule> {
+    let RuleBody { actions, conditions, pattern } = body;
+    let conditional = |rule_id| NewConditionalPushRule::new(rule_id, conditions, actions.clone());
+    Ok(match kind {
+        RuleKind::Override => NewPushRule::Override(conditional(rule_id)),
+        RuleKind::Underride => NewPushRule::Underride(conditional(rule_id)),
+        RuleKind::Content => {
+            let pattern = pattern.ok_or_else(|| ApiError::missing_param("a content rule has a pattern"))?;
+            NewPushRule::Content(NewPatternedPushRule::new(rule_id, pattern, actions))
+        }
+        RuleKind::Room => {
+            let room_id = OwnedRoomId::try_from(rule_id)
+                .map_err(|_| ApiError::invalid_param("the ID of a room rule is a room ID"))?;
+            NewPushRule::Room(NewSimplePushRule::new(room_id, actions))
+        }
+        _ => {
+            let user_id = OwnedUserId::try_from(rule_id)
+                .map_err(|_| ApiError::invalid_param("the ID of a sender rule is a user ID"))?;
+            NewPushRule::Sender(NewSimplePushRule::new(user_id, actions))
+        }
+    })
+}
+
+async fn set_push_rule(
+    State(app): State<AppState>,
+    requester: Requester,
+    Segments((kind, rule_id)): Segments<(String, String)>,
+    Params(place): Params<Place>,
+    Json(body): Json<RuleBody>,
+) -> ApiResult<Empty> {
+    let kind = kind_of(&kind)?;
+    let rule = new_rule(&kind, rule_id, body)?;
+    let change = |rules: &mut Ruleset| {
+        if rules.iter().count() >= MAX_RULES {
+            return Err(ApiError::too_large("there are too many push rules"));
+        }
+        rules.insert(rule, place.after.as_deref(), place.before.as_deref()).map_err(|error| match error {
+            InsertPushRuleError::UnknownRuleId => ApiError::not_found(error.to_string()),
+            _ => ApiError::invalid_param(error.to_string()),
+        })
+    };
+    change_rules(&app, &requester, change).await
+}
+
+async fn change_rules(
+    app: &AppState,
+    requester: &Requester,
+    change: impl FnOnce(&mut Ruleset) -> ApiResult<()>,
+) -> ApiResult<Empty> {
+    app.users.change_push_rules(&requester.user_id, change).await?;
+    app.rooms.wakers().wake(&requester.user_id);
+    Ok(Empty)
+}
+
+async fn delete_push_rule(
+    State(app): State<AppState>,
+    requester: Requester,
+    Segments((kind, rule_id)): Segments<(String, String)>,
+) -> ApiResult<Empty> {
+    let kind = kind_of(&kind)?;
+    let change = |rules: &mut Ruleset| {
+        rules.remove(kind, &rule_id).map_err(|error| match error {
+            RemovePushRuleError::NotFound => no_rule(),
+            _ => ApiError::invalid_param(error.to_string()),
+        })
+    };
+    change_rules(&app, &requester, change).await
+}
+
+/// Shows one member of a rule.
+fn show<T>(
+    app: &AppState,
+    requester: &Requester,
+    kind: &str,
+    rule_id: &str,
+    member: impl FnOnce(AnyPushRuleRef<'_>) -> T,
+) -> ApiResult<T> {
+    let rules = app.users.push_rules(&requester.user_id)?;
+    rules.get(kind_of(kind)?, rule_id).map(member).ok_or_else(no_rule)
+}
+
+async fn is_push_rule_enabled(
+    State(app): State<AppState>,
+    requester: Requester,
+    Segments((kind, rule_id)): Segments<(String, String)>,
+) -> ApiResult<Reply<Value>> {
+    show(&app, &requester, &kind, &rule_id, |rule| Reply(json!({"enabled": rule.enabled()})))
+}
+
+#[derive(Debug, Deserialize)]
+struct Enabled {
+    enabled: bool,
+}
+
+async fn set_push_rule_enabled(
+    State(app): State<AppState>,
+    requester: Requester,
+    Segments((kind, rule_id)): Segments<(String, String)>,
+    Json(body): Json<Enabled>,
+) -> ApiResult<Empty> {
+    let kind = kind_of(&kind)?;
+    let change = |rules: &mut Ruleset| rules.set_enabled(kind, &rule_id, body.enabled).map_err(|_| no_rule());
+    change_rules(&app, &requester, change).await
+}
+
+async fn get_push_rule_actions(
+    State(app): State<AppState>,
+    requester: Requester,
+    Segments((kind, rule_id)): Segments<(String, String)>,
+) -> ApiResult<Reply<Value>> {
+    show(&app, &requester, &kind, &rule_id, |rule| Reply(json!({"actions": rule.actions()})))
+}
+
+#[derive(Debug, Deserialize)]
+struct Actions {
+    actions: Vec<Action>,
+}
+
+async fn set_push_rule_actions(
+    State(app): State<AppState>,
+    requester: Requester,
+    Segments((kind, rule_id)): Segments<(String, String)>,
+    Json(body): Json<Actions>,
+) -> ApiResult<Empty> {
+    let kind = kind_of(&kind)?;
+    let change = |rules: &mut Ruleset| rules.set_actions(kind, &rule_id, body.actions).map_err(|_| no_rule());
+    change_rules(&app, &requester, change).await
+}
+
+async fn get_pushers(State(app): State<AppState>, requester: Requester) -> ApiResult<Reply<Value>> {
+    Ok(Reply(json!({"pushers": app.users.pushers(&requester.user_id)?})))
+}
+
+/// The members of a pusher that have to be there.
+const PUSHER_TEXTS: [&str; 4] = ["app_display_name", "device_display_name", "lang", "kind"];
+
+async fn post_pusher(
+    State(app): State<AppState>,
+    requester: Requester,
+    Json(mut pusher): Json<Map<String, Value>>,
+) -> ApiResult<Empty> {
+    let text = |name: &str| match pusher.get(name).and_then(Value::as_str) {
+        Some(text) if text.len() <= 512 => Ok(text.to_owned()),
+        Some(_) => Err(ApiError::invalid_param("a member of the pusher is too long")),
+        None => Err(ApiError::missing_param("a member of the pusher is missing")),
+    };
+    let (app_id, pushkey) = (text("app_id")?, text("pushkey")?);
+    if pusher.get("kind") == Some(&Value::Null) {
+        app.users.remove_pusher(&requester.user_id, &app_id, &pushkey).await?;
+        return Ok(Empty);
+    }
+    for name in PUSHER_TEXTS {
+        text(name)?;
+    }
+    if pusher["kind"] == "http" {
+        let url = pusher.get("data").and_then(|data| data["url"].as_str());
+        let url = url.ok_or_else(|| ApiError::missing_param("data.url is missing"))?;
+        let valid = url::Url::parse(url)
+            .is_ok_and(|url| url.scheme() == "https" && url.path() == "/_matrix/push/v1/notify");
+        if !valid {
+            return Err(ApiError::invalid_param("data.url is not the URL of a push gateway"));
+        }
+    } else if pusher["kind"] != "email" {
+        return Err(ApiError::invalid_param("there is no such kind of pusher"));
+    }
+    let append = pusher.remove("append").is_some_and(|append| append == true);
+    app.users.set_pusher(&requester.user_id, pusher, append).await?;
+    Ok(Empty)
+}
+
+#[derive(Debug, Deserialize)]
+struct NotificationParams {
+    from: Option<String>,
+    limit: Option<usize>,
+    only: Option<String>,
+}
+
+async fn get_notifications(
+    State(app): State<AppState>,
+    requester: Requester,
+    Params(params): Params<NotificationParams>,
+) -> ApiResult<Reply<Value>> {
+    let before = match params.from.as_deref() {
+        None => None,
+        Some(token) => {
+            let position = token.strip_prefix('s').and_then(|position| position.parse().ok());
+            Some(Position(position.ok_or_else(|| ApiError::invalid_param("from is not a token"))?))
+        }
+    };
+    let limit = params.limit.unwrap_or(20).clamp(1, MAX_NOTIFICATIONS);
+    let only_highlights = params.only.as_deref() == Some("highlight");
+    let found = app.unread.notifications(&requester.user_id, before, limit, only_highlights)?;
+    let next = found.last().filter(|_| found.len() == limit).map(|last| format!("s{}", last.position));
+    let viewer = Viewer {
+        user_id: &requester.user_id,
+        device_id: requester.device_id.as_deref(),
+        format: ClientFormat::Full,
+    };
+    let mut notifications = Vec::with_capacity(found.len());
+    for notification in found {
+        notifications.push(json!({
+            "actions": notification.actions,
+            "event": app.rooms.render(&notification.entry.event, &viewer, None)?,
+            "read": notification.read,
+            "room_id": notification.room_id,
+            "ts": notification.entry.event.pdu.origin_server_ts,
+        }));
+    }
+    let mut reply = json!({ "notifications": notifications });
+    if let Some(next) = next {
+        reply["next_token"] = next.into();
+    }
+    Ok(Reply(reply))
+}
