@@ -53,7 +53,7 @@ const CONFIG: &str = "
     DNS = no
     MorePrivacy = no
 [Limits]
-    MaxNickLength = 32
+    MaxNickLength = 31
     MaxConnectionsIP = 0
     MaxConnections = 0
     MaxJoins = 0
