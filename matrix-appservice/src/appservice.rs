@@ -24,6 +24,7 @@ use crate::{
     inbox::{Inbox, InboxConfig, RejectHook, Rejected},
     intent::Intents,
     metrics::Metrics,
+    outbox::Outbox,
     registration::Registration,
     service::{
         self, AppserviceHandler, DeviceChanges, Ephemeral, EventContext, Outcome, QueryReply, RoomEvent,
@@ -44,6 +45,9 @@ pub struct Appservice {
     intents: Intents,
     store: Store,
     metrics: Metrics,
+    outbox: Outbox,
+    /// Ends the outbox.
+    stop: CancellationToken,
     inbox: InboxConfig,
     body_limit: usize,
 }
@@ -72,6 +76,12 @@ impl Appservice {
     /// What outlives the process.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// For events that must arrive even if the process dies before they are sent. What an earlier
+    /// process left in it is sent once the service [runs](Self::run).
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
     }
 
     /// What is counted.
@@ -118,6 +128,7 @@ impl Appservice {
         });
         let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
         tracing::info!(%address, id = %self.registration.id, "serving the homeserver on {address}");
+        self.outbox.resume()?;
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         let served = CancellationToken::new();
         let server = axum::serve(listener, service::router(Arc::clone(&shared)))
@@ -128,6 +139,10 @@ impl Appservice {
         shared.draining.store(true, Ordering::Relaxed);
         served.cancel();
         inbox.stop(DRAIN).await;
+        self.stop.cancel();
+        if tokio::time::timeout(DRAIN, self.outbox.stopped()).await.is_err() {
+            tracing::warn!("the homeserver did not answer in time; what was being sent is sent again");
+        }
         if tokio::time::timeout(DRAIN, &mut server).await.is_err() {
             server.abort();
         }

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use ruma::{OwnedServerName, ServerName};
+use tokio_util::sync::CancellationToken;
 
 use super::{Appservice, bot_id};
 use crate::{
@@ -10,6 +11,7 @@ use crate::{
     inbox::InboxConfig,
     intent::Intents,
     metrics::Metrics,
+    outbox::Outbox,
     registration::{NamespaceError, NamespaceSet, Registration},
     store::{Store, StoreError},
 };
@@ -145,9 +147,14 @@ impl AppserviceBuilder {
             (None, Some(path)) => Store::open(path)?,
             (None, None) => Store::temporary()?,
         };
+        let intents = Intents::new(client, store.clone(), bot, namespaces);
+        let stop = CancellationToken::new();
+        let outbox = Outbox::open(intents.clone(), store.clone(), metrics.clone(), stop.clone())?;
         Ok(Appservice {
             registration: Arc::new(self.registration),
-            intents: Intents::new(client, store.clone(), bot, namespaces),
+            intents,
+            outbox,
+            stop,
             store,
             metrics,
             inbox: self.inbox,
