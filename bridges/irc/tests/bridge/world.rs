@@ -1,0 +1,133 @@
+//! A homeserver, an IRC network and the bridge between them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use matrix_appservice::bridge::Bridge;
+use matrix_appservice::registration::Registration;
+use matrix_homeserver::Homeserver;
+use matrix_homeserver::testing::TestUser;
+use matrix_irc_bridge::bridge::IrcBridge;
+use matrix_irc_bridge::config::Config;
+use matrix_irc_bridge::loopback::{Loopback, LoopbackConfig, TestClient};
+use ruma::ServerName;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub const DOMAIN: &str = "hs.test";
+pub const NETWORK: &str = "irc.test";
+pub const CHANNEL: &str = "#c";
+
+/// How long anything may take.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct World {
+    pub homeserver: Homeserver,
+    pub irc: Loopback,
+    pub data: TempDir,
+    registration: Registration,
+    config: String,
+    port: u16,
+    running: Option<Running>,
+}
+
+struct Running {
+    shutdown: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(LoopbackConfig::default(), "").await
+    }
+
+    /// A network like this, and these lines in the section of the network.
+    pub async fn with(network: LoopbackConfig, lines: &str) -> Self {
+        let irc = Loopback::start_with(network).await.expect("a free port");
+        let probe = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = probe.local_addr().expect("it is bound").port();
+        let registration = Registration::builder("irc")
+            .url(format!("http://127.0.0.1:{port}"))
+            .sender_localpart("ircbot")
+            .users(matrix_appservice::Namespace::exclusive(format!("@irc_{NETWORK}_.*:{DOMAIN}")))
+            .aliases(matrix_appservice::Namespace::exclusive(format!("#irc_{NETWORK}_.*:{DOMAIN}")))
+            .receive_ephemeral()
+            .device_management()
+            .build();
+        drop(probe);
+        let homeserver = Homeserver::builder(DOMAIN)
+            .registration(registration.clone())
+            .start()
+            .await
+            .expect("a homeserver");
+        let config = format!(
+            "homeserver: {{ url: '{}', domain: {DOMAIN} }}\nservers:\n  {NETWORK}:\n    address: 127.0.0.1\n    port: {}\n    \
+             ssl: false\n    ircClients: {{ connectsPerSecond: 0, floodBurst: 0 }}\n{lines}",
+            homeserver.url(),
+            irc.address().port(),
+        );
+        let data = tempfile::tempdir().expect("a directory");
+        let mut world = Self { homeserver, irc, data, registration, config, port, running: None };
+        world.start_bridge().await;
+        world
+    }
+
+    /// Starts the bridge with what an earlier run left.
+    pub async fn start_bridge(&mut self) {
+        let config = Config::parse(&self.config, Path::new("")).unwrap_or_else(|error| panic!("{error}"));
+        let listener = TcpListener::bind(("127.0.0.1", self.port)).await.expect("the port is free again");
+        let bridge = Bridge::<IrcBridge>::builder(self.registration.clone(), config)
+            .homeserver(self.homeserver.url(), &ServerName::parse(DOMAIN).expect("a name"))
+            .store_path(self.data.path().join("store"))
+            .build()
+            .expect("the bridge fits together");
+        let shutdown = CancellationToken::new();
+        let stop = shutdown.clone();
+        let task = tokio::spawn(async move { bridge.run(listener, stop).await.expect("the bridge runs") });
+        self.running = Some(Running { shutdown, task });
+    }
+
+    /// Stops the bridge in order.
+    pub async fn stop_bridge(&mut self) {
+        let running = self.running.take().expect("the bridge runs");
+        running.shutdown.cancel();
+        tokio::time::timeout(PATIENCE, running.task)
+            .await
+            .expect("it stops in time")
+            .expect("it does not panic");
+    }
+
+    pub fn alias(channel: &str) -> String {
+        format!("#irc_{NETWORK}_{channel}:{DOMAIN}")
+    }
+
+    pub fn ghost(nick: &str) -> String {
+        format!("@irc_{NETWORK}_{nick}:{DOMAIN}")
+    }
+
+    /// Bob on IRC and Alice on Matrix, in one channel.
+    pub async fn meet(&self) -> Meeting {
+        let mut bob = self.irc.client("bob").await;
+        bob.join(CHANNEL).await;
+        let alice = self.homeserver.user("alice").await.expect("registration is open");
+        let room = alice.join(&Self::alias(CHANNEL)).await.expect("the bridge makes the room").to_string();
+        bob.wait_for(|line| line.command == "JOIN" && line.nick() == "alice[m]").await;
+        Meeting { alice, bob, room }
+    }
+}
+
+pub struct Meeting {
+    pub alice: TestUser,
+    pub bob: TestClient,
+    pub room: String,
+}
+
+impl Meeting {
+    /// How often a text is in the room.
+    pub async fn count(&self, text: &str) -> usize {
+        let events = self.alice.messages(&self.room, 1000).await.expect("the room has a timeline");
+        events.iter().filter(|event| event["content"]["body"] == text).count()
+    }
+}
