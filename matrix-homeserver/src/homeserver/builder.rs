@@ -194,11 +194,15 @@ impl HomeserverBuilder {
         };
         let url = format!("http://{address}");
         let services = Services::new(config, store, self.data_dir.as_deref(), url.clone())?;
-        let homeserver = Homeserver::serve(Arc::new(services), listener, url, self.clone());
-        for registration in self.registrations {
-            homeserver.services.add_appservice(registration).await?;
+        let services = Arc::new(services);
+        // Before the first request: what is accepted without an application service never reaches it.
+        for registration in &self.registrations {
+            if let Err(error) = services.add_appservice(registration.clone()).await {
+                services.stop();
+                return Err(error);
+            }
         }
-        Ok(homeserver)
+        Ok(Homeserver::serve(services, listener, url, self))
     }
 }
 
