@@ -73,8 +73,8 @@ fn no_rule() -> ApiError {
 /// One rule, as it is in the ruleset.
 fn rule_json(rules: &Ruleset, kind: &RuleKind, rule_id: &str) -> ApiResult<Value> {
     let list = rules_json(rules)[kind.as_str()].take();
-    let rules = list.as_array().into_iter().flatten();
-    rules.filter(|rule| rule["rule_id"] == rule_id).next().cloned().ok_or_else(no_rule)
+    let mut rules = list.as_array().into_iter().flatten();
+    rules.find(|rule| rule["rule_id"] == rule_id).cloned().ok_or_else(no_rule)
 }
 
 async fn get_push_rule(

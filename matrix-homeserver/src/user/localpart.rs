@@ -64,8 +64,9 @@ mod tests {
 
     #[test]
     fn localparts_are_judged_by_who_registers_them() {
+        type Verdict = Result<(), LocalpartError>;
         let long = "a".repeat(252);
-        let table: [(&str, Result<(), LocalpartError>, Result<(), LocalpartError>); 9] = [
+        let table: [(&str, Verdict, Verdict); 9] = [
             ("alice", Ok(()), Ok(())),
             ("a.b_c=d-e/f+9", Ok(()), Ok(())),
             ("_irc_bob", Err(LocalpartError::Underscore), Ok(())),

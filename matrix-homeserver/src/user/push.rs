@@ -90,11 +90,11 @@ pub(crate) fn rules_json(rules: &Ruleset) -> Value {
 /// What is to be done about an event, by a user's rules. Nothing, if no rule matches.
 pub(crate) fn actions_for<'r>(
     rules: &'r Ruleset,
-    event: &Box<RawValue>,
+    event: &RawValue,
     context: &PushConditionRoomCtx,
 ) -> &'r [Action] {
     use futures_util::FutureExt;
-    let event = Raw::<Value>::from_json(event.clone());
+    let event = Raw::<Value>::from_json(event.to_owned());
     // A future only for conditions about subscriptions, which this server does not evaluate.
     rules.get_actions(&event, context).now_or_never().unwrap_or(&[])
 }
