@@ -118,6 +118,7 @@ impl<N: Network> Bridge<N> {
         // Both are set here only, and a bridge runs once.
         let _ = core.commands.set(commands);
         let _ = core.network.set(Arc::clone(&network));
+        core.load_open_sends()?;
         core.store_own_logins().await?;
         let left = core.replay_journal()?;
         if left > 0 {

@@ -99,13 +99,20 @@ impl SinkPort for Sink {
     }
 
     fn confirm(&self, login: &LoginId, key: &TxnKey, ids: Vec<RemoteMessageId>) -> Journalled {
-        match self.0.portal_of_send(key) {
-            Some(portal) => self.0.accept(login, portal, JournalEntry::Confirm { key: key.clone(), ids }),
-            None => {
-                tracing::debug!(%login, "the network confirmed something that is not open");
-                Journalled::now(Ok(()))
+        // No queue: what is said about the message afterwards must find its names.
+        let confirmed = match self.0.confirm(key, &ids, Batch::default()) {
+            Ok(confirmed) => confirmed,
+            Err(error) => {
+                tracing::error!(%login, %error, "could not note what the network confirmed");
+                return Journalled::now(Err(SinkError::Storage));
             }
-        }
+        };
+        let (done, journalled) = Journalled::later();
+        self.0.tasks.spawn(async move {
+            // Whoever dropped the future did not want to know.
+            let _ = done.send(confirmed.await.map_err(|_| SinkError::Storage));
+        });
+        journalled
     }
 
     fn fail(&self, login: &LoginId, key: &TxnKey, error: SendError) -> Journalled {

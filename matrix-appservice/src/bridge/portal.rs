@@ -12,7 +12,7 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore, SemaphorePermit, watch};
 use super::core::{Core, or_report};
 use crate::{
     network_id::{LoginId, PortalKey, TxnKey},
-    store::JournalEntry,
+    store::{JournalEntry, SendRow},
 };
 
 mod from_matrix;
@@ -39,6 +39,8 @@ pub(crate) struct Portals {
     active: Mutex<HashMap<PortalKey, Arc<Portal>>>,
     in_flight: Mutex<HashMap<TxnKey, InFlight>>,
     memberships: Semaphore,
+    /// What earlier processes left open, until its login is.
+    left_open: Mutex<HashMap<LoginId, Vec<SendRow>>>,
 }
 
 impl Default for Portals {
@@ -47,6 +49,7 @@ impl Default for Portals {
             active: Mutex::default(),
             in_flight: Mutex::default(),
             memberships: Semaphore::new(MEMBERSHIPS_AT_ONCE),
+            left_open: Mutex::default(),
         }
     }
 }
@@ -58,6 +61,9 @@ pub(crate) struct Portal {
     waiting: watch::Sender<usize>,
     /// Held while the room is made or changed as a whole.
     making: AsyncMutex<()>,
+    /// Held from before an event is sent until it is in the message map: Matrix users may answer an event that
+    /// the homeserver has not told the bridge about yet.
+    sending: AsyncMutex<()>,
     /// Held while power levels are read and written.
     power: AsyncMutex<()>,
     members: Members,
@@ -139,9 +145,15 @@ impl Portal {
             queue: Mutex::default(),
             waiting: watch::Sender::new(0),
             making: AsyncMutex::default(),
+            sending: AsyncMutex::default(),
             power: AsyncMutex::default(),
             members: Members::default(),
         }
+    }
+
+    /// Waits until the event that is just being sent, if any, is in the message map.
+    async fn wait_for_sending(&self) {
+        drop(self.sending.lock().await);
     }
 
     /// Empties the queue, in order, and ends when it is empty or the bridge stops. What is left then is

@@ -83,8 +83,6 @@ pub(crate) struct JournalRow {
 pub(crate) enum JournalEntry {
     /// Something happened.
     Event(RemoteEvent),
-    /// The network has what was sent.
-    Confirm { key: TxnKey, ids: Vec<RemoteMessageId> },
     /// The network refused what was sent.
     Fail { key: TxnKey, error: SendError },
 }

@@ -174,12 +174,12 @@ impl Core {
         if voice.relayed && !voice.features.names {
             message.content = relayed_content(&message);
         }
-        match self.reference(relations.reply_to.as_deref(), occasion) {
+        match self.reference(relations.reply_to.as_deref(), occasion).await {
             Reference::Known(target) => message.reply_to = Some(target),
             Reference::Wait(outcome) => return outcome,
             Reference::Unknown => {}
         }
-        if let Reference::Known(root) = self.reference(relations.thread.as_deref(), occasion) {
+        if let Reference::Known(root) = self.reference(relations.thread.as_deref(), occasion).await {
             message.thread = Some(root);
         }
         self.deliver(occasion.delivery(&voice), Request::Message(Box::new(message))).await
@@ -187,7 +187,7 @@ impl Core {
 
     async fn on_edit(self: &Arc<Self>, occasion: &Occasion<'_>, target: &str) -> Outcome {
         let event = occasion.event;
-        let (target, row) = match self.target(target, occasion) {
+        let (target, row) = match self.target(target, occasion).await {
             Target::Known(target, row) => (target, row),
             Target::Wait(outcome) => return outcome,
             Target::Unknown => return Outcome::Done,
@@ -209,7 +209,7 @@ impl Core {
         let Some((target, emoji)) = relations(&occasion.event.content).annotates else {
             return Outcome::Done;
         };
-        let (target, row) = match self.target(&target, occasion) {
+        let (target, row) = match self.target(&target, occasion).await {
             Target::Known(target, row) => (target, row),
             Target::Wait(outcome) => return outcome,
             Target::Unknown => return Outcome::Done,
@@ -225,7 +225,7 @@ impl Core {
             return Outcome::Done;
         };
         let reason = event.text("reason").map(str::to_owned);
-        let (target, row) = match self.target(redacted, occasion) {
+        let (target, row) = match self.target(redacted, occasion).await {
             Target::Known(target, row) => (target, row),
             Target::Wait(outcome) => return outcome,
             Target::Unknown => return self.on_unreaction(occasion, redacted).await,
@@ -244,7 +244,7 @@ impl Core {
         else {
             return Outcome::Done;
         };
-        let target = match self.target(reaction.target.as_str(), occasion) {
+        let target = match self.target(reaction.target.as_str(), occasion).await {
             Target::Known(target, _) => target,
             Target::Wait(outcome) => return outcome,
             Target::Unknown => return Outcome::Done,
@@ -431,34 +431,39 @@ impl Core {
     }
 
     /// The message that an event is about.
-    fn target(&self, event_id: &str, occasion: &Occasion<'_>) -> Target {
+    async fn target(&self, event_id: &str, occasion: &Occasion<'_>) -> Target {
         let Ok(event_id) = EventId::parse(event_id) else { return Target::Unknown };
-        match self.store.message_by_event(&event_id) {
-            Ok(Some(row)) if row.reaction.is_some() || row.portal != occasion.row.key => Target::Unknown,
-            Ok(Some(row)) => match MessageRef::of(&row) {
+        match self.find_target(&event_id, occasion) {
+            Ok(Target::Unknown) => {}
+            Ok(found) => return found,
+            Err(error) => return Target::Wait(retry_store(&error)),
+        }
+        // It may just have been sent by the bridge, and the homeserver's answer be on its way.
+        self.portals.get(&occasion.row.key).wait_for_sending().await;
+        self.find_target(&event_id, occasion).unwrap_or_else(|error| Target::Wait(retry_store(&error)))
+    }
+
+    fn find_target(&self, event_id: &EventId, occasion: &Occasion<'_>) -> Result<Target, StoreError> {
+        // Read before the message map, because a confirmation moves the message from here to there.
+        let pending = self.store.send(&TxnKey::new(event_id.as_str()))?.is_some();
+        Ok(match self.store.message_by_event(event_id)? {
+            Some(row) if row.reaction.is_some() || row.portal != occasion.row.key => Target::Unknown,
+            Some(row) => match MessageRef::of(&row) {
                 Some(target) => Target::Known(target, Box::new(row)),
                 None => Target::Unknown,
             },
-            Ok(None) => match self.waits_for_confirmation(&event_id, occasion.attempt) {
-                Ok(true) => Target::Wait(Outcome::Retry {
-                    after: PENDING_TARGET,
-                    reason: "the message that it is about is not confirmed yet".to_owned(),
-                }),
-                Ok(false) => Target::Unknown,
-                Err(error) => Target::Wait(retry_store(&error)),
-            },
-            Err(error) => Target::Wait(retry_store(&error)),
-        }
-    }
-
-    fn waits_for_confirmation(&self, event_id: &EventId, attempt: u32) -> Result<bool, StoreError> {
-        Ok(attempt < PENDING_PATIENCE && self.store.send(&TxnKey::new(event_id.as_str()))?.is_some())
+            None if pending && occasion.attempt < PENDING_PATIENCE => Target::Wait(Outcome::Retry {
+                after: PENDING_TARGET,
+                reason: "the message that it is about is not confirmed yet".to_owned(),
+            }),
+            None => Target::Unknown,
+        })
     }
 
     /// The message that another one refers to. The reference is worth less than the message, so it waits less.
-    fn reference(&self, event_id: Option<&str>, occasion: &Occasion<'_>) -> Reference {
+    async fn reference(&self, event_id: Option<&str>, occasion: &Occasion<'_>) -> Reference {
         let Some(event_id) = event_id else { return Reference::Unknown };
-        match self.target(event_id, occasion) {
+        match self.target(event_id, occasion).await {
             Target::Known(target, _) => Reference::Known(target),
             Target::Wait(outcome) if occasion.attempt < PENDING_PATIENCE / 10 => Reference::Wait(outcome),
             _ => Reference::Unknown,

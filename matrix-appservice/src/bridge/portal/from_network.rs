@@ -42,10 +42,6 @@ impl Portal {
         entry: &Entry,
     ) -> Result<(), RoomError> {
         match &entry.entry {
-            JournalEntry::Confirm { key, ids } => {
-                core.confirm(key, ids, entry.number)?;
-                Ok(())
-            }
             JournalEntry::Fail { key, error } => {
                 core.fail_pending(key, error, entry.number).await?;
                 Ok(())
@@ -71,7 +67,9 @@ impl Portal {
         match &event.kind {
             RemoteEventKind::Message { id, parts, reply_to, thread, txn } => {
                 if let Some(key) = txn {
-                    return Ok(core.confirm(key, std::slice::from_ref(id), entry.number)?);
+                    let mut batch = Batch::default();
+                    settle_in(&mut batch, entry);
+                    return Ok(core.confirm(key, std::slice::from_ref(id), batch)?.await?);
                 }
                 let message = Incoming {
                     id,
@@ -180,6 +178,7 @@ impl Portal {
         for (place, part) in missing.into_iter().enumerate() {
             let content = convert::relate(part.content.clone(), reply_to.as_deref(), thread.as_deref());
             let txn = txn_id(&self.key, &[message.id.as_str(), part.id.as_str(), "send"]);
+            let _sending = self.sending.lock().await;
             let event_id = self
                 .put_event(core, row, &intent, &part.event_type, content, message.timestamp, &txn)
                 .await?;

@@ -35,6 +35,8 @@ pub(super) struct Members {
 struct State {
     wishes: HashMap<RemoteUserId, Wish>,
     order: VecDeque<RemoteUserId>,
+    /// Whose wish is just being fulfilled, so that nobody knows whether he is in.
+    changing: HashSet<RemoteUserId>,
     workers: usize,
     /// The journal rows that wishes came from, oldest first. A row is let go only after all before
     /// it: replayed out of order, an old join would bring back who has left.
@@ -68,13 +70,15 @@ impl Members {
         complete: bool,
         number: Option<u64>,
     ) {
-        let joined = joined_ghosts(core, row);
         let mut state = self.state.lock();
+        // Under the lock, so that whoever is being changed is seen here or there.
+        let joined = joined_ghosts(core, row);
         if complete {
             let named: HashSet<&RemoteUserId> = changes.iter().map(|change| &change.user).collect();
             let gone: HashSet<RemoteUserId> = joined
                 .iter()
                 .chain(state.wishes.keys())
+                .chain(&state.changing)
                 .filter(|user| !named.contains(user))
                 .cloned()
                 .collect();
@@ -88,7 +92,8 @@ impl Members {
                 MembershipState::Leave => !joined.contains(&change.user),
                 _ => false,
             };
-            if done && change.power.is_none() && !state.wishes.contains_key(&change.user) {
+            let in_doubt = state.wishes.contains_key(&change.user) || state.changing.contains(&change.user);
+            if done && change.power.is_none() && !in_doubt {
                 continue;
             }
             open += 1;
@@ -170,7 +175,10 @@ async fn work(core: Arc<Core>, portal: Arc<Portal>, row: PortalRow) {
             let mut state = portal.members.state.lock();
             let next = if core.shutdown.is_cancelled() { None } else { state.order.pop_front() };
             match next.and_then(|user| state.wishes.remove(&user)) {
-                Some(wish) => wish,
+                Some(wish) => {
+                    state.changing.insert(wish.change.user.clone());
+                    wish
+                }
                 None => {
                     state.workers -= 1;
                     break;
@@ -184,6 +192,7 @@ async fn work(core: Arc<Core>, portal: Arc<Portal>, row: PortalRow) {
             break;
         }
         let mut state = portal.members.state.lock();
+        state.changing.remove(&wish.change.user);
         state.close(wish.ticket, u64::MAX);
         state.let_go(&core);
     }

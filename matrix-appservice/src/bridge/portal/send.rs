@@ -119,35 +119,30 @@ impl Core {
         sent: Sent,
     ) -> Outcome {
         let key = request.key();
-        // From here on a confirmation finds what is written below, so both happen under the lock.
-        let early = {
+        let (error, journal) = {
+            // Whoever confirms later finds what is written here, so both happen under the lock.
             let mut in_flight = self.portals.in_flight.lock();
-            let early = in_flight.remove(key);
-            if matches!(sent, Sent::PendingEcho(_))
-                && early.as_ref().is_none_or(|early| early.confirmed.is_empty() && early.failed.is_none())
-            {
-                let mut batch = Batch::default();
-                batch.put_send(&delivery.row(key, SendState::Pending));
-                self.apply(batch);
-                self.metrics.sends_pending.inc();
-                return Outcome::Done;
+            let Some(call) = in_flight.remove(key) else { return Outcome::Done };
+            match sent {
+                Sent::Acked(mut ids) => {
+                    ids.extend(call.confirmed);
+                    return self.done(delivery, request, ids, call.rows);
+                }
+                Sent::PendingEcho(_) => match call.failed {
+                    Some(error) => (error, call.rows),
+                    None if call.confirmed.is_empty() => {
+                        let mut batch = Batch::default();
+                        batch.put_send(&delivery.row(key, SendState::Pending));
+                        self.apply(batch);
+                        self.metrics.sends_pending.inc();
+                        return Outcome::Done;
+                    }
+                    None => return self.done(delivery, request, call.confirmed, call.rows),
+                },
+                Sent::Failed(error) => (error, call.rows),
             }
-            early
         };
-        let (confirmed, failed, rows) =
-            early.map_or((Vec::new(), None, Vec::new()), |early| (early.confirmed, early.failed, early.rows));
-        match sent {
-            Sent::Acked(mut ids) => {
-                ids.extend(confirmed);
-                self.done(delivery, request, ids, rows)
-            }
-            Sent::PendingEcho(_) if failed.is_none() => self.done(delivery, request, confirmed, rows),
-            Sent::PendingEcho(_) => match failed {
-                Some(error) => self.failed(delivery, error, rows).await,
-                None => Outcome::Done,
-            },
-            Sent::Failed(error) => self.failed(delivery, error, rows).await,
-        }
+        self.failed(delivery, error, journal).await
     }
 
     /// The network has it.
@@ -225,22 +220,21 @@ impl Core {
         self.portals.in_flight.lock().get(key).map(|call| call.portal.clone())
     }
 
-    /// The network has what was sent under `key`. `number` is the journal row that says so.
-    pub(super) fn confirm(
+    /// The network has what was sent under `key`.
+    ///
+    /// Written together with `batch` when the call returns, flushed when the future completes.
+    pub(crate) fn confirm(
         &self,
         key: &TxnKey,
         ids: &[RemoteMessageId],
-        number: Option<u64>,
-    ) -> Result<(), StoreError> {
+        mut batch: Batch,
+    ) -> Result<impl Future<Output = Result<(), StoreError>> + Send + use<>, StoreError> {
         let mut in_flight = self.portals.in_flight.lock();
         if let Some(call) = in_flight.get_mut(key) {
             call.confirmed.extend_from_slice(ids);
-            call.rows.extend(number);
-            return Ok(());
-        }
-        let mut batch = Batch::default();
-        if let Some(number) = number {
-            batch.delete_journal(number);
+            // Should the process die before the call returns, this says that it arrived.
+            batch.put_confirmed_early(key, &call.confirmed);
+            return Ok(self.store.commit(batch));
         }
         let known = match ruma::EventId::parse(key.as_str()) {
             Ok(event_id) => self.store.message_by_event(&event_id)?,
@@ -249,7 +243,11 @@ impl Core {
         let pending = self.store.send(key)?;
         match (known, &pending) {
             (Some(mut row), _) => {
-                row.ids.extend(ids.iter().filter(|id| !row.ids.contains(id)).cloned().collect::<Vec<_>>());
+                for id in ids {
+                    if !row.ids.contains(id) {
+                        row.ids.push(id.clone());
+                    }
+                }
                 batch.put_message(&row);
             }
             (None, Some(row)) => batch.put_message(&row.message(ids)),
@@ -261,8 +259,7 @@ impl Core {
             self.metrics.sends_pending.dec();
             self.metrics.sends.inc();
         }
-        self.apply(batch);
-        Ok(())
+        Ok(self.store.commit(batch))
     }
 
     /// The network refused what was sent under `key`.
@@ -343,10 +340,19 @@ impl Core {
         outcome
     }
 
-    /// What an earlier process left pending, as soon as its login is open.
+    /// Notes what earlier processes left open. Called before anything is sent.
+    pub(crate) fn load_open_sends(&self) -> Result<(), StoreError> {
+        let mut left_open = self.portals.left_open.lock();
+        for row in self.store.sends()? {
+            left_open.entry(row.login.clone()).or_default().push(row);
+        }
+        Ok(())
+    }
+
+    /// Finds out about what earlier processes left open, as soon as its login is open.
     pub(crate) async fn resolve_pending(self: &Arc<Self>, login_id: &LoginId, login: &Arc<dyn Login>) {
-        let rows = crate::bridge::core::or_report(self.store.sends());
-        for row in rows.into_iter().filter(|row| row.login == *login_id) {
+        let rows = self.portals.left_open.lock().remove(login_id).unwrap_or_default();
+        for row in rows {
             if row.state == SendState::Again {
                 self.send_again_after(Duration::ZERO, row);
                 continue;
