@@ -9,7 +9,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use ruma::{
-    OwnedDeviceId, OwnedUserId,
+    OwnedDeviceId, OwnedUserId, UserId,
     api::client::filter::{FilterDefinition, RoomFilter},
     events::room::member::MembershipState,
 };
@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    room::{RoomError, Rooms, lets_room_through, lets_type_through, lets_user_through},
+    room::{RoomError, Rooms, RoomsOfUser, lets_room_through, lets_type_through, lets_user_through},
     store::Position,
 };
 
@@ -73,7 +73,7 @@ impl Sync {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub(crate) async fn sync(&self, request: SyncRequest) -> Result<SyncResponse, RoomError> {
+    pub(crate) async fn sync(&self, request: Arc<SyncRequest>) -> Result<SyncResponse, RoomError> {
         let deadline = Instant::now() + request.timeout;
         if request.since.is_none() || request.full_state {
             return self.everything(request).await;
@@ -83,29 +83,51 @@ impl Sync {
             // Before looking, so that nothing is missed that happens between looking and waiting.
             let mut woken = std::pin::pin!(waiting.notified());
             woken.as_mut().enable();
-            let response = self.build(&request, self.rooms.store().frontier())?;
-            if !response.is_empty() || timeout_at(deadline, woken).await.is_err() {
+            let response = self.build(&request)?;
+            if !response.is_empty() {
                 return Ok(response);
+            }
+            // Whoever waits keeps as little as possible.
+            drop(response);
+            if timeout_at(deadline, woken).await.is_err() {
+                return self.build(&request);
             }
         }
     }
 
     /// A response that may be long: not on the threads that answer everybody else.
-    async fn everything(&self, request: SyncRequest) -> Result<SyncResponse, RoomError> {
+    async fn everything(&self, request: Arc<SyncRequest>) -> Result<SyncResponse, RoomError> {
         let sync = self.clone();
-        tokio::task::spawn_blocking(move || sync.build(&request, sync.rooms.store().frontier()))
+        tokio::task::spawn_blocking(move || sync.build(&request))
             .await
             .map_err(|error| RoomError::Internal(error.to_string()))?
     }
 
-    /// What has happened up to a position.
-    fn build(&self, request: &SyncRequest, upto: Position) -> Result<SyncResponse, RoomError> {
+    /// How far a response can tell, and the user's rooms at that point.
+    ///
+    /// What is kept in memory is a moment ahead of the frontier. A membership that is beyond it is not to be
+    /// told, and the one before it is not in memory any more; so look again.
+    fn sample(&self, user_id: &UserId) -> Result<(Position, RoomsOfUser), RoomError> {
+        loop {
+            // In this order: what is up to the frontier is in the rooms for sure.
+            let upto = self.rooms.store().frontier();
+            let rooms = self.rooms.of_user(user_id)?;
+            if rooms.values().all(|room| room.position <= upto) {
+                return Ok((upto, rooms));
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// What has happened up to now.
+    fn build(&self, request: &SyncRequest) -> Result<SyncResponse, RoomError> {
+        let (upto, rooms) = self.sample(&request.user_id)?;
         // A token of before the server lost its memory is ahead of everything that there is.
         let since = request.since.map(|since| since.min(upto));
         let window = Window { since, upto };
         let (user_id, device_id) = (&*request.user_id, request.device_id.as_deref());
         let mut response = SyncResponse::new(upto);
-        self.build_rooms(request, window, &mut response)?;
+        self.build_rooms(request, window, &rooms, &mut response)?;
 
         let filter = &request.filter.account_data;
         let wanted = |event: &RawValue| {
@@ -134,12 +156,13 @@ impl Sync {
         &self,
         request: &SyncRequest,
         window: Window,
+        mine: &RoomsOfUser,
         response: &mut SyncResponse,
     ) -> Result<(), RoomError> {
         let RoomFilter { include_leave, not_rooms, rooms, .. } = &request.filter.room;
         let ignored = self.extras.ignored_users(&request.user_id);
         let view = room::View { sync: self, request, window, ignored: &ignored };
-        for (room_id, mine) in &self.rooms.of_user(&request.user_id)? {
+        for (room_id, mine) in mine {
             if !lets_room_through(rooms.as_deref(), not_rooms, room_id) {
                 continue;
             }

@@ -1,6 +1,6 @@
 //! [Syncing](https://spec.matrix.org/v1.19/client-server-api/#syncing).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{extract::State, routing::get};
 use serde::Deserialize;
@@ -45,7 +45,7 @@ async fn sync(
     if presence != PresenceState::Offline {
         app.set_presence(&requester.user_id, presence, None).await?;
     }
-    let request = SyncRequest {
+    let request = Arc::new(SyncRequest {
         user_id: requester.user_id,
         device_id: requester.device_id,
         since,
@@ -53,6 +53,6 @@ async fn sync(
         full_state: query.full_state,
         timeout: Duration::from_millis(query.timeout.unwrap_or(0)).min(MAX_TIMEOUT),
         use_state_after: query.use_state_after,
-    };
+    });
     Ok(Reply(app.sync.sync(request).await?))
 }

@@ -277,7 +277,7 @@ impl Rooms {
     ) -> Result<(), RoomError> {
         if pdu.event_type == TimelineEventType::RoomCreate {
             return rules::check_auth_events(&room.rules, pdu, |_| None)
-                .map_err(|denied| RoomError::BadJson(denied.0));
+                .map_err(|denied| RoomError::Forbidden(denied.0));
         }
         let failed: Cell<Option<StoreError>> = Cell::new(None);
         let head = std::cell::RefCell::new(head);

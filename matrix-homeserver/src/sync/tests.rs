@@ -103,7 +103,7 @@ impl Server {
 
 impl Client {
     async fn next(&mut self) -> Value {
-        let response = self.sync.sync(self.request.clone()).await.unwrap();
+        let response = self.sync.sync(Arc::new(self.request.clone())).await.unwrap();
         let response = serde_json::to_value(&response).unwrap();
         let token = response["next_batch"].as_str().unwrap().strip_prefix('s').unwrap();
         self.request.since = Some(Position(token.parse().unwrap()));
@@ -427,4 +427,56 @@ proptest! {
             }
         });
     }
+}
+
+#[test]
+fn a_waiting_request_is_small() {
+    let server = Server::new();
+    let client = server.client("alice");
+    let waiting = client.sync.sync(Arc::new(client.request.clone()));
+    assert!(size_of_val(&waiting) < 1024, "{}", size_of_val(&waiting));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_follows_a_busy_room_misses_nothing_and_gets_nothing_twice() {
+    let server = Arc::new(Server::new());
+    let room = server.fixture.room("alice").await;
+    let mut client = server.client_with("bob", json!({ "room": { "timeline": { "limit": 1000 } } }));
+    client.next().await;
+    let (writing, target) = (server.clone(), room.clone());
+    let writer = tokio::spawn(async move {
+        for n in 0..300 {
+            // A membership comes and goes while messages are sent.
+            match n % 10 {
+                0 => drop(writing.fixture.join(&target, "bob").await.unwrap()),
+                9 => drop(
+                    writing.fixture.change(&target, "bob", MembershipAction::Leave, "bob").await.unwrap(),
+                ),
+                _ => drop(writing.fixture.send(&target, "bob", &n.to_string()).await.unwrap()),
+            }
+        }
+        writing.fixture.join(&target, "bob").await.unwrap();
+        writing.fixture.send(&target, "bob", "last").await.unwrap();
+    });
+    let mut seen = Vec::new();
+    let mut told = std::collections::BTreeSet::new();
+    client.request.timeout = Duration::from_secs(5);
+    while seen.last().is_none_or(|body| body != "last") {
+        let response = client.next().await;
+        for section in ["join", "leave"] {
+            let part = &response["rooms"][section][room.as_str()];
+            for body in bodies(part) {
+                // Who comes back is shown again what he had seen before he left.
+                if part["timeline"]["limited"] == true || told.insert(body.clone()) {
+                    told.insert(body.clone());
+                    seen.push(body);
+                } else {
+                    panic!("{body} was told twice");
+                }
+            }
+        }
+    }
+    writer.await.unwrap();
+    let expected = (0..300).filter(|n| !matches!(n % 10, 0 | 9)).count() + 1;
+    assert_eq!(told.len(), expected);
 }
