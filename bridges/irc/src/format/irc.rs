@@ -174,7 +174,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_are_too_strange(bytes in proptest::collection::vec(prop_oneof![0..32_u8, any::<u8>(), b'0'..b'9'], 0..100)) {
+        fn no_bytes_are_too_strange(bytes in proptest::collection::vec(prop_oneof![0..32_u8, any::<u8>(), b'0'..=b'9'], 0..100)) {
             let (plain, html) = from_irc(&bytes);
             prop_assert!(!plain.chars().any(|c| c.is_control() && c != '\t'));
             if let Some(html) = html {

@@ -14,6 +14,9 @@ pub(super) const ITALIC: char = '\x1d';
 pub(super) const STRIKE: char = '\x1e';
 pub(super) const UNDERLINE: char = '\x1f';
 
+/// Reads a colour at the beginning of a text: the colour, `None` for the reader's own, and what follows it.
+type ReadColour = fn(&str) -> Option<(Option<Colour>, &str)>;
+
 /// How a piece of text looks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Style {
@@ -51,7 +54,7 @@ impl Style {
     }
 
     /// Reads `front,back` after a colour code. Without a number both are off; a comma without a number is text.
-    fn colours<'a>(&mut self, text: &'a str, read: fn(&str) -> Option<(Option<Colour>, &str)>) -> &'a str {
+    fn colours<'a>(&mut self, text: &'a str, read: ReadColour) -> &'a str {
         let Some((front, rest)) = read(text) else {
             self.front = None;
             self.back = None;

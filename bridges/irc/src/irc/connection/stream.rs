@@ -97,14 +97,14 @@ impl Stream {
         keepalive: Keepalive,
     ) -> Result<Self, OpenError> {
         let (mut session, first) = Session::begin(identity)?;
-        first.into_iter().for_each(|line| writer.urgent(line));
+        writer.answer(first);
         let conversation = async {
             loop {
                 let Ok(Some(line)) = lines.next().await else { return Err(OpenError::Closed) };
                 let Some(message) = Message::parse(&line) else { continue };
                 trace_received(&message);
                 let reaction = session.receive(&message);
-                reaction.send.into_iter().for_each(|line| writer.urgent(line));
+                writer.answer(reaction.send);
                 match reaction.event {
                     Some(Event::Welcomed) => return Ok(()),
                     Some(Event::Refused(refusal)) => return Err(refusal.into()),
@@ -149,11 +149,11 @@ impl Stream {
         let Some(message) = Message::parse(&line) else { return Ok(None) };
         trace_received(&message);
         let reaction = self.session.receive(&message);
-        reaction.send.into_iter().for_each(|line| self.writer.urgent(line));
+        self.writer.answer(reaction.send);
         match reaction.event {
             Some(Event::Closing(text)) => return Err(Lost::Closing(text)),
             Some(Event::LoggedOut(Some(reason))) => {
-                warn!(nick = self.session.nick(), "not logged in: {reason}")
+                warn!(nick = self.session.nick(), "not logged in: {reason}");
             }
             _ => {}
         }

@@ -112,7 +112,11 @@ async fn a_peer_lets_us_in_and_we_talk() {
 async fn whatever_a_peer_sends_the_next_line_is_read() {
     let (mut peer, mut stream, _writer) = opened().await;
     for (bytes, command, text) in [
-        ([&[b'x'; 64 * 1024][..], b"\r\n:b PRIVMSG a :after 64 KiB\r\n"].concat(), "PRIVMSG", "after 64 KiB"),
+        (
+            [vec![b'x'; 64 * 1024], b"\r\n:b PRIVMSG a :after 64 KiB\r\n".to_vec()].concat(),
+            "PRIVMSG",
+            "after 64 KiB",
+        ),
         (b":b PRIVMSG a :n\0u\0l\r\n".to_vec(), "PRIVMSG", "nul"),
         (b":b PRIVMSG a :lone\rCR\r\n".to_vec(), "PRIVMSG", "lone\rCR"),
         (b":b PRIVMSG a :gr\xfcn\n".to_vec(), "PRIVMSG", "gr\u{fc}n"),

@@ -57,6 +57,13 @@ impl Writer {
         self.put(line, true, None);
     }
 
+    /// Writes lines before all others.
+    pub(super) fn answer(&self, lines: Vec<Line>) {
+        for line in lines {
+            self.urgent(line);
+        }
+    }
+
     fn put(&self, line: Line, urgent: bool, written: Option<oneshot::Sender<()>>) -> bool {
         self.queue.send(Item { line, urgent, written }).is_ok()
     }

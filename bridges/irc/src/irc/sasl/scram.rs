@@ -97,6 +97,8 @@ fn hash_password(password: &[u8], salt: &[u8], rounds: u32) -> Hash {
 
 fn mac(key: &[u8], parts: &[&[u8]]) -> Hash {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
-    parts.iter().for_each(|part| mac.update(part));
+    for part in parts {
+        mac.update(part);
+    }
     mac.finalize().into_bytes().into()
 }

@@ -39,7 +39,7 @@ fn play(identity: Identity, transcript: &str) -> Session {
         assert_eq!(said, expected, "after {step}");
         let Some(line) = steps.next() else { return session };
         step = line.to_owned();
-        let message = Message::parse(line[2..].as_bytes()).expect("a command");
+        let message = Message::parse(&line.as_bytes()[2..]).expect("a command");
         let reaction = session.receive(&message);
         said = wire(&reaction.send);
         said.extend(reaction.event.map(|event| format!("! {event:?}")));
