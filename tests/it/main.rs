@@ -10,5 +10,6 @@ mod draft;
 mod durability;
 mod harness;
 mod intents;
+mod irc_sessions;
 mod scene;
 mod talk;

@@ -21,7 +21,7 @@ mod writer;
 use super::framing::LineBuffer;
 
 pub use self::stream::{Keepalive, Known, Lost, OpenError, Stream};
-pub use self::tls::{TlsError, client_config};
+pub use self::tls::{TlsError, client_config, client_config_as};
 pub use self::writer::{Pace, Writer};
 
 /// How much is read at once.

@@ -41,6 +41,6 @@ pub const SASL_CHUNK: usize = 400;
 /// ```
 pub fn text_budget(line: usize, nick: &str, userhost: Option<&str>, command: &str, target: &str) -> usize {
     let userhost = userhost.map_or(USER + 1 + HOST, str::len);
-    let frame = ":!  :\r\n".len() + 1 + nick.len() + userhost + command.len() + target.len();
-    line.saturating_sub(frame - 1)
+    let marks = ":!   :\r\n".len();
+    line.saturating_sub(marks + nick.len() + userhost + command.len() + target.len())
 }

@@ -6,7 +6,7 @@ use rustls::ClientConfig;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls_platform_verifier::Verifier;
 
 use super::Path;
@@ -24,6 +24,20 @@ pub struct TlsError(String);
 ///
 /// When the file cannot be read, or the system has no certificates.
 pub fn client_config(ca: Option<&Path>, any: bool) -> Result<Arc<ClientConfig>, TlsError> {
+    client_config_as(ca, any, None)
+}
+
+/// The same, showing a certificate of our own: a file in PEM with the certificate and its key. It is what
+/// [`Credentials::Certificate`](crate::irc::sasl::Credentials::Certificate) logs in with.
+///
+/// # Errors
+///
+/// When a file cannot be read or makes no sense, or the system has no certificates.
+pub fn client_config_as(
+    ca: Option<&Path>,
+    any: bool,
+    own: Option<&Path>,
+) -> Result<Arc<ClientConfig>, TlsError> {
     let problem = |error: &dyn std::fmt::Display| TlsError(error.to_string());
     let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = if any {
@@ -43,8 +57,17 @@ pub fn client_config(ca: Option<&Path>, any: bool) -> Result<Arc<ClientConfig>, 
         .with_safe_default_protocol_versions()
         .map_err(|error| problem(&error))?
         .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(verifier);
+    let config = match own {
+        None => config.with_no_client_auth(),
+        Some(file) => {
+            let unreadable = |error| problem(&format!("{}: {error}", file.display()));
+            let chain =
+                CertificateDer::pem_file_iter(file).and_then(Iterator::collect).map_err(unreadable)?;
+            let key = PrivateKeyDer::from_pem_file(file).map_err(unreadable)?;
+            config.with_client_auth_cert(chain, key).map_err(|error| problem(&error))?
+        }
+    };
     Ok(Arc::new(config))
 }
 
