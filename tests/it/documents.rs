@@ -49,7 +49,7 @@ fn the_commands_of_the_documents_are_understood() {
             } else if matches!(words[0], "matrix-irc-bridge" | "matrix-homeserver") {
                 assert_understood(
                     words[0],
-                    words[1..].iter().copied().filter(|word| !word.starts_with('-')).take(1),
+                    words[1..].iter().copied().take(1).filter(|word| !word.starts_with('-')),
                 );
             }
         }

@@ -96,7 +96,8 @@ impl Conversation {
         let talk = async { (self.alice.await.expect("alice talks"), self.bob.await.expect("bob talks")) };
         let ((alice, sent), mut bob) =
             tokio::time::timeout(limit, talk).await.expect("the conversation ends");
-        bob.wait_for_message(LAST).await;
+        let of_alice = |line: &Line| line.nick.starts_with("alice") && line.parameter(1) == LAST;
+        bob.wait_for("alice's last word", of_alice).await;
         let from_bob = |event: &serde_json::Value| {
             event["sender"] == BridgeProcess::ghost("bob") && event["content"]["body"] == LAST
         };

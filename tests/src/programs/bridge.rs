@@ -72,7 +72,7 @@ impl BridgeFiles {
     pub async fn start(self, homeserver: &str) -> BridgeProcess {
         self.write_config(homeserver);
         let process = self.launch();
-        let mut bridge = BridgeProcess { files: self, process };
+        let mut bridge = BridgeProcess { process, files: self };
         bridge.ready().await;
         bridge
     }
@@ -104,8 +104,9 @@ const UNLIMITED: &str =
 /// A running bridge that can be killed and started again.
 #[derive(Debug)]
 pub struct BridgeProcess {
-    files: BridgeFiles,
+    /// Before the files, so that its log is still there when a failure shows it.
     process: Process,
+    files: BridgeFiles,
 }
 
 impl BridgeProcess {
