@@ -22,6 +22,7 @@ pub(crate) mod error;
 pub(crate) mod extract;
 mod fault_control;
 mod filter;
+mod keys;
 pub(crate) mod layer;
 mod login;
 mod media;
@@ -31,9 +32,11 @@ mod profile;
 mod push;
 mod read;
 pub(crate) mod register;
+mod room_keys;
 mod room_list;
 mod send;
 mod sync;
+mod to_device;
 mod uia;
 mod versions;
 
@@ -149,6 +152,9 @@ fn sections() -> Vec<Routes> {
         account_data::routes(),
         media::routes(),
         push::routes(),
+        to_device::routes(),
+        keys::routes(),
+        room_keys::routes(),
         appservices::routes(),
         draft_registration::routes(),
     ]

@@ -18,7 +18,7 @@ use crate::{
     store::{Store, StoreError, Tree, WriteSet, key},
     sync,
     testing::TestUser,
-    user::{Extras, Hasher, NewAccount, NewSession, UnreadCounter, UserError, Users},
+    user::{DeviceListTracker, Extras, Hasher, NewAccount, NewSession, UnreadCounter, UserError, Users},
 };
 
 mod actions;
@@ -86,6 +86,7 @@ pub(crate) struct Services {
     pub(crate) rooms: Rooms,
     pub(crate) sync: sync::Sync,
     pub(crate) unread: Arc<UnreadCounter>,
+    pub(crate) device_lists: Arc<DeviceListTracker>,
     pub(crate) appservices: Arc<Appservices>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) media: Media,
@@ -122,16 +123,24 @@ impl Services {
             clock: Arc::new(MilliSecondsSinceUnixEpoch::now),
         };
         let rooms = Rooms::new(store.clone(), rooms_config, Arc::new(observer))?;
-        let users = Arc::new(Users::new(store, config.server_name.clone(), hasher));
+        let users = Arc::new(Users::open(store, config.server_name.clone(), hasher)?);
         wake_for_typing(&users, &rooms);
+        wake_for_keys(&users, &rooms);
+        let device_lists = Arc::new(DeviceListTracker { users: users.clone(), rooms: rooms.clone() });
         let unread = Arc::new(UnreadCounter::new(users.clone(), rooms.clone()));
-        let extras = Extras { users: users.clone(), rooms: rooms.clone(), unread: unread.clone() };
+        let extras = Extras {
+            users: users.clone(),
+            rooms: rooms.clone(),
+            unread: unread.clone(),
+            device_lists: device_lists.clone(),
+        };
         let sync = sync::Sync::new(rooms.clone(), Arc::new(extras));
         Ok(Self {
             users,
             rooms,
             sync,
             unread,
+            device_lists,
             directory,
             media,
             limits: Limits::new(config.rate_limits),
@@ -231,6 +240,19 @@ fn wake_for_typing(users: &Users, rooms: &Rooms) {
     users.typing.listen(move |room_id| {
         if let Ok(Some(room)) = rooms.get(room_id) {
             rooms.wakers().wake_room(&room.view());
+        }
+    });
+}
+
+/// Who shares a room with somebody is woken when that user's keys change.
+fn wake_for_keys(users: &Users, rooms: &Rooms) {
+    let rooms = rooms.clone();
+    users.keys.changes().listen(move |user_id| {
+        rooms.wakers().wake(user_id);
+        for room_id in rooms.joined_rooms(user_id).unwrap_or_default() {
+            if let Ok(Some(room)) = rooms.get(&room_id) {
+                rooms.wakers().wake_room(&room.view());
+            }
         }
     });
 }

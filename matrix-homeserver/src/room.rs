@@ -50,7 +50,7 @@ pub(crate) use self::{
     state_tree::StateTree,
     stored::{Events, StoredEvent},
     timeline::PageRequest,
-    txn::Transactions,
+    txn::{Known, Transactions},
     user_rooms::{RoomsOfUser, UserRoom, UserRooms},
     visibility::{Access, membership_of},
     wakers::Wakers,

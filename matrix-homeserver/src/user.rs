@@ -9,9 +9,12 @@ use serde::{Deserialize, Serialize};
 use crate::store::{KeyBuf, Store, StoreError, Tree, WriteSet, key};
 
 mod account_data;
+mod backup;
 mod device;
+mod device_lists;
 mod extras;
 mod filter;
+mod keys;
 mod localpart;
 mod password;
 mod presence;
@@ -19,13 +22,17 @@ mod profile;
 mod push;
 mod receipt;
 mod session;
+mod to_device;
 mod typing;
 mod unread;
 
 pub(crate) use self::{
     account_data::Scope,
+    backup::{Backup, BackupError, Backups, SessionKey, SessionKeys},
     device::{Device, Login, NewSession, random_text},
+    device_lists::DeviceListTracker,
     extras::Extras,
+    keys::{CrossSigning, KeyUpload, Keys, KeysError, Usage},
     localpart::{LocalpartError, Naming},
     password::Hasher,
     presence::{Presence, PresenceState},
@@ -33,6 +40,7 @@ pub(crate) use self::{
     push::{PUSH_RULES, rules_content, rules_json},
     receipt::{Receipt, Receipts, content as receipt_content},
     session::{Session, Sessions, TokenHash},
+    to_device::{ToDevice, ToDeviceMessage},
     typing::Typing,
     unread::UnreadCounter,
 };
@@ -84,12 +92,22 @@ pub(crate) struct Users {
     pub(crate) typing: Arc<Typing>,
     pub(crate) receipts: Receipts,
     pub(crate) presence: Presence,
+    pub(crate) keys: Keys,
+    pub(crate) backups: Backups,
+    pub(crate) to_device: ToDevice,
     push: push::PushRules,
 }
 
 impl Users {
-    pub(crate) fn new(store: Store, server_name: OwnedServerName, hasher: Hasher) -> Self {
-        Self {
+    pub(crate) fn open(
+        store: Store,
+        server_name: OwnedServerName,
+        hasher: Hasher,
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
+            keys: Keys::open(store.clone())?,
+            backups: Backups::new(store.clone()),
+            to_device: ToDevice::new(store.clone()),
             typing: Typing::new(store.clone()),
             receipts: Receipts::new(store.clone()),
             presence: Presence::new(store.clone()),
@@ -100,7 +118,7 @@ impl Users {
             claimed: Arc::default(),
             known: RwLock::default(),
             push: push::PushRules::default(),
-        }
+        })
     }
 
     /// The ID that a localpart would have here, if it may name a new user.

@@ -43,11 +43,7 @@ async fn send_to_device(
             let event = json!({"type": kind, "sender": requester.user_id, "content": content});
             let event = to_raw_value(&event).expect("a value is JSON");
             for device_id in receivers(&app, &user_id, device)? {
-                messages.push(ToDeviceMessage {
-                    user_id: user_id.clone(),
-                    device_id,
-                    event: event.clone(),
-                });
+                messages.push(ToDeviceMessage { user_id: user_id.clone(), device_id, event: event.clone() });
                 if messages.len() > MAX_MESSAGES {
                     return Err(ApiError::too_large("there are too many messages in one request"));
                 }

@@ -91,6 +91,11 @@ impl WriteSet {
     pub(crate) fn built_on(&mut self, generation: u64) {
         self.generation = Some(generation);
     }
+
+    /// Whether there is nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.0.is_empty() && self.positioned.is_empty()
+    }
 }
 
 impl fmt::Debug for WriteSet {

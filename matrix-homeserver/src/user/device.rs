@@ -126,6 +126,8 @@ impl Users {
         for device_id in devices {
             let Some(device) = self.device(user_id, device_id)? else { continue };
             writes.delete(Tree::Account, device_key(user_id, device_id));
+            self.keys.stage_removal(user_id, device_id, &mut writes)?;
+            self.to_device.stage_removal(user_id, device_id, &mut writes)?;
             if let Some(token) = &device.token {
                 writes.delete(Tree::Account, key(["token", token]));
             }

@@ -8,7 +8,7 @@ use serde_json::{
     value::{RawValue, to_raw_value},
 };
 
-use super::{PUSH_RULES, Scope, UnreadCounter, Users, rules_content};
+use super::{DeviceListTracker, PUSH_RULES, Scope, UnreadCounter, Users, rules_content};
 use crate::{
     room::Rooms,
     store::Position,
@@ -21,6 +21,7 @@ pub(crate) struct Extras {
     pub(crate) users: Arc<Users>,
     pub(crate) rooms: Rooms,
     pub(crate) unread: Arc<UnreadCounter>,
+    pub(crate) device_lists: Arc<DeviceListTracker>,
 }
 
 impl Extras {
@@ -76,19 +77,21 @@ impl SyncExtras for Extras {
 
     fn to_device(
         &self,
-        _user_id: &UserId,
-        _device_id: Option<&DeviceId>,
-        _window: Window,
+        user_id: &UserId,
+        device_id: Option<&DeviceId>,
+        window: Window,
     ) -> Vec<Box<RawValue>> {
-        Vec::new()
+        let Some(device_id) = device_id else { return Vec::new() };
+        or_log(self.users.to_device.receive(user_id, device_id, window)).unwrap_or_default()
     }
 
-    fn device_lists(&self, _user_id: &UserId, _window: Window) -> DeviceLists {
-        DeviceLists::default()
+    fn device_lists(&self, user_id: &UserId, window: Window) -> DeviceLists {
+        or_log(self.device_lists.between(user_id, window)).unwrap_or_default()
     }
 
-    fn key_counts(&self, _user_id: &UserId, _device_id: Option<&DeviceId>) -> KeyCounts {
-        KeyCounts::default()
+    fn key_counts(&self, user_id: &UserId, device_id: Option<&DeviceId>) -> KeyCounts {
+        let Some(device_id) = device_id else { return KeyCounts::default() };
+        or_log(self.users.keys.counts(user_id, device_id)).unwrap_or_default()
     }
 
     fn unread(&self, user_id: &UserId, room_id: &RoomId) -> Unread {

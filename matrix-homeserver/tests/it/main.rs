@@ -9,6 +9,7 @@ mod directory;
 mod drafts;
 mod fake_appservice;
 mod faults;
+mod keys;
 mod media;
 mod profiles;
 mod program;
