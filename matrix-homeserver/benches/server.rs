@@ -158,16 +158,21 @@ async fn send(scratch: &Path, flushed: bool) {
         let room = create_room(&mut client).await;
         let mut rates = Vec::new();
         let mut latencies = Vec::new();
+        let (mut sent, cpu) = (0.0, server.cpu());
         for run in 0..3 {
             let run = format!("{clients}-{run}");
             let time = Duration::from_secs(2);
             let (rate, latency) =
                 send_for(server.address, std::slice::from_ref(&room), clients, time, &run).await;
+            sent += rate * time.as_secs_f64();
             rates.push(rate);
             latencies.push(latency);
         }
         let (rate, latency) = (median(rates), median(latencies));
-        println!("send, one room, {kind}, {clients} clients: {rate:.0}/s, p50 {latency:.2} ms");
+        let cpu = (server.cpu() - cpu).as_secs_f64() * 1e6 / sent;
+        println!(
+            "send, one room, {kind}, {clients} clients: {rate:.0}/s, p50 {latency:.2} ms, {cpu:.0} µs of processor"
+        );
     }
     println!("memory after it, {kind}: {:.1} MiB", server.memory());
 }
@@ -322,6 +327,8 @@ async fn idle(scratch: &Path) {
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
     println!("{count} idle long polls: {:.0} MiB, {before:.0} MiB before", server.memory());
+    // The server closes connections that say nothing for long.
+    let mut client = connect(server.address).await;
     let started = Instant::now();
     let path = format!("/_matrix/client/v3/rooms/{}/send/m.room.message/wake", encode(&room));
     client.send("PUT", &path, MESSAGE).await.expect("an answer");
