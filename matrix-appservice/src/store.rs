@@ -25,7 +25,7 @@ pub(crate) use portals::PortalRow;
 pub(crate) use sends::{JournalEntry, JournalRow, SendRow, SendState};
 
 /// How long writes that nobody waits for may stay in memory.
-const SOFT_FLUSH: Duration = Duration::from_millis(50);
+const SOFT_FLUSH: Duration = Duration::from_millis(10);
 
 /// The layout of the rows. A store with another one is refused.
 const SCHEMA: &[u8] = b"1";
@@ -260,7 +260,7 @@ impl Store {
         }
     }
 
-    /// Applies the batch now and lets it reach the disk with the next flush, at most 50 ms later.
+    /// Applies the batch now and lets it reach the disk with the next flush, at most 10 ms later.
     pub(crate) fn apply(&self, batch: Batch) -> Result<(), StoreError> {
         self.inner.db.apply_batch(batch.writes)?;
         let mut requests = self.inner.shared.requests.lock();
