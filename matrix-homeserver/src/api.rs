@@ -16,6 +16,7 @@ pub(crate) mod auth;
 mod create_room;
 mod devices;
 mod directory;
+mod discovery;
 mod draft_registration;
 mod ephemeral;
 pub(crate) mod error;
@@ -32,12 +33,14 @@ mod profile;
 mod push;
 mod read;
 pub(crate) mod register;
+mod relations;
 mod room_keys;
 mod room_list;
 mod send;
 mod sync;
 mod to_device;
 mod uia;
+mod upgrade;
 mod versions;
 
 pub(crate) use self::{
@@ -146,6 +149,9 @@ fn sections() -> Vec<Routes> {
         room_list::routes(),
         read::routes(),
         send::routes(),
+        relations::routes(),
+        upgrade::routes(),
+        discovery::routes(),
         profile::routes(),
         ephemeral::routes(),
         presence::routes(),

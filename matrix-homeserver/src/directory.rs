@@ -129,6 +129,29 @@ impl Directory {
         Ok(())
     }
 
+    /// Makes every alias of a room lead to another.
+    pub(crate) async fn move_aliases(&self, from: &RoomId, to: &RoomId) -> Result<(), StoreError> {
+        let mut moved = Vec::new();
+        let mut writes = WriteSet::new();
+        for alias in self.aliases_of(from) {
+            let Some(mut target) = self.resolve(&alias) else { continue };
+            to.clone_into(&mut target.room_id);
+            let row = serde_json::to_vec(&target).expect("a target is made of texts");
+            writes.put(Tree::Alias, key(["alias", alias.as_str()]), row);
+            moved.push((alias, target));
+        }
+        if moved.is_empty() {
+            return Ok(());
+        }
+        self.store.commit(writes).await?;
+        let mut aliases = self.aliases.write();
+        for (alias, target) in moved {
+            aliases.remove(&alias);
+            aliases.insert(alias, target);
+        }
+        Ok(())
+    }
+
     /// Takes an alias away. `None` if there is none.
     pub(crate) async fn remove(&self, alias: &RoomAliasId) -> Result<Option<Target>, StoreError> {
         let Some(target) = self.resolve(alias) else { return Ok(None) };

@@ -24,6 +24,7 @@ mod load;
 mod membership;
 mod observer;
 mod read;
+mod relations;
 mod request;
 mod state_tree;
 mod stored;
@@ -43,6 +44,7 @@ pub(crate) use self::{
     live::{Room, RoomState, TimelineEntry},
     observer::{RoomObserver, Staged},
     read::MembersRequest,
+    relations::RelationsRequest,
     request::{
         Append, CreateRoom, Direction, InitialState, JsonObject, MembershipAction, MembershipChange, Preset,
         TxnKey, Viewer,

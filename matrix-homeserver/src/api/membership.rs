@@ -109,7 +109,7 @@ async fn knock_room(
 }
 
 /// The room that an ID or an alias names. Application services are asked for aliases that do not exist yet.
-async fn find_room(app: &AppState, room: &str) -> ApiResult<OwnedRoomId> {
+pub(super) async fn find_room(app: &AppState, room: &str) -> ApiResult<OwnedRoomId> {
     let room = <&RoomOrAliasId>::try_from(room)
         .map_err(|_| ApiError::invalid_param("neither a room ID nor a room alias"))?;
     match OwnedRoomId::try_from(room.as_str()) {

@@ -107,7 +107,7 @@ fn public_rooms(app: &AppState, query: &Query) -> ApiResult<Value> {
 }
 
 /// What is shown of a room to those who are not in it.
-fn summary(app: &AppState, room_id: &RoomId) -> ApiResult<Option<Value>> {
+pub(super) fn summary(app: &AppState, room_id: &RoomId) -> ApiResult<Option<Value>> {
     let Some(room) = app.rooms.get(room_id)? else { return Ok(None) };
     let field = |kind: StateEventType, name: &str| -> ApiResult<Option<Value>> {
         let content = app.state_content(room_id, &kind, "")?;

@@ -65,6 +65,16 @@ impl Services {
 
     /// Whether a user may set the aliases of a room, which is also who may list it.
     pub(crate) fn may_manage_aliases(&self, room_id: &RoomId, user_id: &UserId) -> ApiResult<bool> {
+        self.may_send(room_id, user_id, &TimelineEventType::RoomCanonicalAlias)
+    }
+
+    /// Whether a user has the power to set a kind of state.
+    pub(crate) fn may_send(
+        &self,
+        room_id: &RoomId,
+        user_id: &UserId,
+        event_type: &TimelineEventType,
+    ) -> ApiResult<bool> {
         let Some(room) = self.rooms.get(room_id)? else { return Ok(false) };
         if !room.view().is_joined(user_id) {
             return Ok(false);
@@ -77,10 +87,8 @@ impl Services {
             &create.pdu,
             levels.as_ref().map(|event| &*event.pdu),
         );
-        let allowed = levels.and_then(|levels| {
-            Ok(levels.of(user_id)?
-                >= levels.required_to_send(&TimelineEventType::RoomCanonicalAlias, Some(""))?)
-        });
+        let allowed = levels
+            .and_then(|levels| Ok(levels.of(user_id)? >= levels.required_to_send(event_type, Some(""))?));
         Ok(allowed.unwrap_or(false))
     }
 

@@ -250,3 +250,107 @@ async fn account_data_and_tags_are_kept_for_oneself() {
     let foreign = alice.get(&format!("{V3}/user/@bob:hs.test/account_data/x")).await.unwrap_err();
     assert_eq!(foreign.errcode(), Some("M_FORBIDDEN"));
 }
+
+#[tokio::test]
+async fn related_events_are_found_by_kind_paged_and_followed() {
+    let server = Server::start().await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let eve = server.hs.user("eve").await.unwrap();
+    let room = alice.create_room(json!({})).await.unwrap();
+    let parent = alice.send_text(&room, "parent").await.unwrap();
+    let relate = |kind: &str, to: &str, event_type: &'static str| {
+        let content = json!({"body": "x", "m.relates_to": {"rel_type": kind, "event_id": to}});
+        alice.send_event(&room, event_type, content)
+    };
+    let edit = relate("m.replace", parent.as_str(), "m.room.message").await.unwrap();
+    let reaction = relate("m.annotation", parent.as_str(), "m.reaction").await.unwrap();
+    let nested = relate("m.annotation", edit.as_str(), "m.reaction").await.unwrap();
+    let gone = relate("m.annotation", parent.as_str(), "m.reaction").await.unwrap();
+    alice.redact(&room, &gone, "").await.unwrap();
+    let found = |rest: String| {
+        let path = format!("/_matrix/client/v1/rooms/{room}/relations/{parent}{rest}");
+        let alice = alice.clone();
+        async move {
+            let answer = alice.get(&path).await.unwrap();
+            let ids: Vec<_> =
+                answer["chunk"].as_array().unwrap().iter().map(|e| e["event_id"].clone()).collect();
+            (ids, answer)
+        }
+    };
+    assert_eq!(found(String::new()).await.0, [reaction.as_str(), edit.as_str()]);
+    assert_eq!(found("?dir=f".into()).await.0, [edit.as_str(), reaction.as_str()]);
+    assert_eq!(found("/m.replace".into()).await.0, [edit.as_str()]);
+    assert_eq!(found("/m.annotation/m.reaction".into()).await.0, [reaction.as_str()]);
+    assert_eq!(found("/m.annotation/x.y".into()).await.0, [""; 0]);
+    let (ids, answer) = found("?recurse=true".into()).await;
+    assert_eq!(ids, [nested.as_str(), reaction.as_str(), edit.as_str()]);
+    assert!(answer["recursion_depth"].as_u64() >= Some(2));
+    let (first, answer) = found("?limit=1".into()).await;
+    let next = answer["next_batch"].as_str().unwrap();
+    let (second, answer) = found(format!("?limit=1&from={next}")).await;
+    assert_eq!([first, second].concat(), [reaction.as_str(), edit.as_str()]);
+    assert!(answer.get("next_batch").is_none());
+    let path = format!("/_matrix/client/v1/rooms/{room}/relations/{parent}");
+    assert_eq!(eve.get(&path).await.unwrap_err().errcode(), Some("M_FORBIDDEN"));
+}
+
+#[tokio::test]
+async fn an_upgraded_room_moves_its_state_aliases_bans_and_listing() {
+    let server = Server::start().await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let bob = server.hs.user("bob").await.unwrap();
+    for (from, to) in [("10", "11"), ("11", "12")] {
+        let name = format!("v{to}");
+        let room = alice
+            .create_room(json!({
+                "room_version": from, "name": "Name", "topic": "Topic", "room_alias_name": name,
+                "preset": "public_chat", "visibility": "public",
+            }))
+            .await
+            .unwrap();
+        bob.join(&room).await.unwrap();
+        alice.ban(&room, "@eve:hs.test", "").await.unwrap();
+        let path = format!("{V3}/rooms/{room}/upgrade");
+        let refused = bob.post(&path, json!({"new_version": to})).await.unwrap_err();
+        assert_eq!(refused.errcode(), Some("M_FORBIDDEN"));
+        let refused = alice.post(&path, json!({"new_version": "77"})).await.unwrap_err();
+        assert_eq!(refused.errcode(), Some("M_UNSUPPORTED_ROOM_VERSION"));
+        let upgraded = alice.post(&path, json!({"new_version": to})).await.unwrap();
+        let new = upgraded["replacement_room"].as_str().unwrap();
+        let tombstone = alice.state(&room, "m.room.tombstone", "").await.unwrap().unwrap();
+        assert_eq!(tombstone["replacement_room"], new);
+        let create = alice.state(new, "m.room.create", "").await.unwrap().unwrap();
+        assert_eq!((&create["room_version"], &create["predecessor"]["room_id"]), (&json!(to), &json!(room)));
+        assert_eq!(alice.state(new, "m.room.name", "").await.unwrap(), Some(json!({"name": "Name"})));
+        assert_eq!(alice.state(new, "m.room.join_rules", "").await.unwrap().unwrap()["join_rule"], "public");
+        let eve = alice.state(new, "m.room.member", "@eve:hs.test").await.unwrap().unwrap();
+        assert_eq!(eve["membership"], "ban");
+        assert_eq!(bob.join(&format!("#{name}:hs.test")).await.unwrap(), new);
+        assert_eq!(bob.send_text(&room, "x").await.unwrap_err().errcode(), Some("M_FORBIDDEN"));
+        let listed = server.get(&format!("{V3}/directory/list/room/{new}"), "").await.ok();
+        assert_eq!(listed["visibility"], "public");
+        let listed = server.get(&format!("{V3}/directory/list/room/{room}"), "").await.ok();
+        assert_eq!(listed["visibility"], "private");
+    }
+}
+
+#[tokio::test]
+async fn summaries_and_mutual_rooms_tell_what_one_may_know() {
+    let server = Server::start().await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let bob = server.hs.user("bob").await.unwrap();
+    let open = alice.create_room(json!({"name": "open", "preset": "public_chat"})).await.unwrap();
+    let closed = alice.create_room(json!({"name": "closed"})).await.unwrap();
+    let path = |room: &str| format!("/_matrix/client/v1/room_summary/{room}");
+    let seen = bob.get(&path(open.as_str())).await.unwrap();
+    assert_eq!((&seen["name"], &seen["room_version"]), (&json!("open"), &json!("12")));
+    assert_eq!(bob.get(&path(closed.as_str())).await.unwrap_err().errcode(), Some("M_NOT_FOUND"));
+    assert_eq!(alice.get(&path(closed.as_str())).await.unwrap()["membership"], "join");
+    bob.join(&open).await.unwrap();
+    let mutual = "/_matrix/client/v1/mutual_rooms";
+    let both = bob.get(&format!("{mutual}?user_id=@alice:hs.test")).await.unwrap();
+    assert_eq!(both, json!({"joined": [open], "count": 1}));
+    let own = bob.get(&format!("{mutual}?user_id=@bob:hs.test")).await.unwrap_err();
+    assert_eq!(own.errcode(), Some("M_INVALID_PARAM"));
+    assert_eq!(bob.get(mutual).await.unwrap_err().errcode(), Some("M_MISSING_PARAM"));
+}

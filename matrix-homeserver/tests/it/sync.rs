@@ -17,7 +17,7 @@ async fn a_long_poll_wakes_for_messages_invitations_typing_receipts_and_account_
     alice.sync(Duration::ZERO).await.unwrap();
     bob.sync(Duration::ZERO).await.unwrap();
     let invited = bob.wait_for_membership(&room, "@bob:hs.test", "invite");
-    let (_, invited) = tokio::join!(async { alice.invite(&room, "@bob:hs.test").await.unwrap() }, invited);
+    let ((), invited) = tokio::join!(async { alice.invite(&room, "@bob:hs.test").await.unwrap() }, invited);
     invited.unwrap();
     bob.join(&room).await.unwrap();
     alice.wait_for_membership(&room, "@bob:hs.test", "join").await.unwrap();

@@ -82,9 +82,8 @@ impl Keys {
     ) -> Result<(), KeysError> {
         let _one = self.changing.lock().await;
         let known_master = self.cross_signing_key(user_id, Usage::Master)?;
-        let master = match (&upload.master_key, &known_master) {
-            (Some(master), _) | (None, Some(master)) => master,
-            (None, None) => return Err(KeysError::Missing("there is no master key")),
+        let Some(master) = upload.master_key.as_ref().or(known_master.as_ref()) else {
+            return Err(KeysError::Missing("there is no master key"));
         };
         let (master_name, master_key) = check(user_id, master, Usage::Master)?;
         let mut writes = WriteSet::new();
