@@ -127,9 +127,9 @@ impl Core {
             Err(error) => return retry_store(&error),
         };
         if interrupted {
-            match self.store.message_by_event(&event.event_id) {
-                Ok(Some(_)) => return Outcome::Done,
-                Ok(None) => {}
+            match self.is_settled(event) {
+                Ok(true) => return Outcome::Done,
+                Ok(false) => {}
                 Err(error) => return retry_store(&error),
             }
         }
@@ -150,6 +150,12 @@ impl Core {
             }
             _ => Outcome::Done,
         }
+    }
+
+    /// Whether the outcome of an event is known, or somebody else finds it out.
+    fn is_settled(&self, event: &MatrixEvent) -> Result<bool, StoreError> {
+        let pending = self.store.send(&TxnKey::new(event.event_id.as_str()))?.is_some();
+        Ok(pending || self.store.message_by_event(&event.event_id)?.is_some())
     }
 
     async fn on_message(self: &Arc<Self>, occasion: &Occasion<'_>) -> Outcome {

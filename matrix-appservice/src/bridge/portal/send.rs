@@ -325,18 +325,26 @@ impl Core {
     }
 
     async fn send_again(self: &Arc<Self>, row: &SendRow) -> Outcome {
+        // Should the process die in the midst of it, nobody knows whether it arrived this time.
+        let mut batch = Batch::default();
+        batch.put_send(&SendRow { state: SendState::Sending, ..row.clone() });
+        if let Err(error) = self.store.commit(batch).await {
+            return retry_store(&error);
+        }
         let outcome = match serde_json::from_value::<MatrixEvent>(row.event.clone()) {
             Ok(event) => self.portal_event(&event, 1, false).await,
             Err(_) => Outcome::Done,
         };
-        if !matches!(outcome, Outcome::Retry { .. }) {
-            // A new row was written if it is pending again; only one that still says "again" is done.
-            if matches!(self.store.send(&row.key), Ok(Some(now)) if now.state == SendState::Again) {
-                let mut batch = Batch::default();
+        let mut batch = Batch::default();
+        match &outcome {
+            Outcome::Retry { .. } => batch.put_send(row),
+            // Another row was written if it is pending again; one that still says "sending" is done.
+            _ if matches!(self.store.send(&row.key), Ok(Some(now)) if now.state == SendState::Sending) => {
                 batch.delete_send(&row.key);
-                self.apply(batch);
             }
+            _ => {}
         }
+        self.apply(batch);
         outcome
     }
 
