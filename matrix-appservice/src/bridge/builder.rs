@@ -1,11 +1,8 @@
 //! A bridge from its parts, and its life.
 
-use std::{
-    fmt,
-    path::PathBuf,
-    sync::{Arc, OnceLock},
-};
+use std::{fmt, path::PathBuf, sync::Arc};
 
+use parking_lot::RwLock;
 use ruma::ServerName;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -115,9 +112,8 @@ impl<N: Network> Bridge<N> {
         let network = N::start(core.context(), self.config).await?;
         let network: Arc<dyn AnyNetwork> = Arc::new(Erased { network, info: core.info.clone() });
         let commands = Commands::new(network.commands(), core.info.login_usage.as_deref());
-        // Both are set here only, and a bridge runs once.
-        let _ = core.commands.set(commands);
-        let _ = core.network.set(Arc::clone(&network));
+        *core.commands.write() = commands;
+        *core.network.write() = Some(Arc::clone(&network));
         core.load_open_sends()?;
         core.store_own_logins().await?;
         let left = core.replay_journal()?;
@@ -143,6 +139,9 @@ impl<N: Network> Bridge<N> {
         if tokio::time::timeout(PATIENCE, core.tasks.wait()).await.is_err() {
             tracing::warn!("some tasks of the bridge did not end in time");
         }
+        // They hold the core in turn; without this the store would stay open for ever.
+        drop(core.network.write().take());
+        *core.commands.write() = Commands::default();
         served?;
         Ok(())
     }
@@ -210,11 +209,11 @@ impl<N: Network> BridgeBuilder<N> {
             logins: Logins::default(),
             ghosts: Ghosts::default(),
             journal: Journal::default(),
-            commands: OnceLock::new(),
+            commands: RwLock::default(),
             metrics,
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
-            network: OnceLock::new(),
+            network: RwLock::default(),
         });
         Ok(Bridge { appservice, core, config: self.config })
     }

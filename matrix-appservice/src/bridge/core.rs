@@ -1,8 +1,9 @@
 //! What all parts of a running bridge share.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use parking_lot::RwLock;
 use ruma::{OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, ServerName, UserId};
 use serde_json::Value;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -38,17 +39,19 @@ pub(crate) struct Core {
     pub(crate) logins: Logins,
     pub(crate) ghosts: Ghosts,
     pub(crate) journal: Journal,
-    pub(crate) commands: OnceLock<Commands>,
+    pub(crate) commands: RwLock<Commands>,
     pub(crate) metrics: Metrics,
     pub(crate) shutdown: CancellationToken,
     pub(crate) tasks: TaskTracker,
-    pub(crate) network: OnceLock<Arc<dyn AnyNetwork>>,
+    /// Set while the bridge runs. The network holds the core in turn, so it is let go in the end.
+    pub(crate) network: RwLock<Option<Arc<dyn AnyNetwork>>>,
 }
 
 impl Core {
     /// The network. It starts before anything is handed to it, so this finds it.
-    pub(crate) fn network(&self) -> Result<&Arc<dyn AnyNetwork>, NetworkError> {
-        self.network.get().ok_or_else(|| NetworkError::unavailable("the bridge is still starting"))
+    pub(crate) fn network(&self) -> Result<Arc<dyn AnyNetwork>, NetworkError> {
+        let network = self.network.read().clone();
+        network.ok_or_else(|| NetworkError::unavailable("the bridge is starting or stopping"))
     }
 
     /// Act as `user`.

@@ -267,7 +267,7 @@ impl Core {
     async fn run_command(self: &Arc<Self>, event: &MatrixEvent, prefix: &str, line: &str) {
         let txn = format!("command-{}", event.event_id);
         let line = if line.is_empty() { "help" } else { line };
-        let commands = self.commands.get().cloned().unwrap_or_default();
+        let commands = self.commands.read().clone();
         let Some((command, arguments)) = commands.find(line) else {
             let text =
                 format!("I do not know that command. Say {prefix} help for a list.").replace("  ", " ");

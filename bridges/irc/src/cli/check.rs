@@ -15,17 +15,25 @@ mod homeserver;
 /// What was found, as a list that is printed while it grows.
 #[derive(Debug, Default)]
 struct Findings {
+    lines: usize,
     problems: usize,
 }
 
 impl Findings {
     fn fine(&mut self, text: &str) {
+        self.lines += 1;
         Self::print("ok     ", text);
     }
 
     fn wrong(&mut self, text: &str) {
+        self.lines += 1;
         self.problems += 1;
         Self::print("PROBLEM", text);
+    }
+
+    fn close(&self) {
+        let summary = format!("{} things were looked at, {} have to be mended", self.lines, self.problems);
+        Self::print("       ", &summary);
     }
 
     fn print(mark: &str, text: &str) {
@@ -49,6 +57,7 @@ pub(super) async fn check(file: &Path) -> anyhow::Result<ExitCode> {
             }
         }
     }
+    findings.close();
     Ok(match findings.problems {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
