@@ -95,11 +95,10 @@ async fn be_let_in(
 /// Why it does not work, in words for the operator.
 pub(crate) async fn probe(domain: &str, config: &ServerConfig) -> Result<String, String> {
     let ca = config.ca.as_deref().map(Path::new);
-    let tls = match config.ssl {
-        true => {
-            Some(connection::client_config(ca, config.ssl_self_signed).map_err(|error| error.to_string())?)
-        }
-        false => None,
+    let tls = if config.ssl {
+        Some(connection::client_config(ca, config.ssl_self_signed).map_err(|error| error.to_string())?)
+    } else {
+        None
     };
     let mut last = String::from("there is no host");
     for host in config.hosts(domain) {

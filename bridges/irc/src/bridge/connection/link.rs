@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::dial::Writer;
 use crate::irc::connection::Known;
 use crate::irc::limits;
-use crate::irc::message::Line;
+use crate::irc::message::{Line, LineBuilder};
 use crate::irc::tags::Tags;
 
 /// A socket on which the network let us in.
@@ -118,7 +118,7 @@ impl Link {
 
 /// A line, or `None` if a word is missing or cannot stand where it should.
 fn line(label: Option<&str>, command: &str, words: &[&str], trailing: Option<&[u8]>) -> Option<Line> {
-    let middle = words.iter().try_fold(Line::new(command), |line, word| line.middle(word)).ok()?;
+    let middle = words.iter().try_fold(Line::new(command), LineBuilder::middle).ok()?;
     let line = match trailing {
         Some(text) => middle.trailing(text),
         None => middle.end(),
