@@ -13,5 +13,5 @@ mod split;
 mod style;
 
 pub use self::html::{html_to_irc, html_to_irc_with};
-pub use self::irc::{from_irc, plain_to_irc, strip_codes};
+pub use self::irc::{from_irc, plain_to_irc, strip_codes, strip_quotation};
 pub use self::split::{Pieces, split, split_at_most};

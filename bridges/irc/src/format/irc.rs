@@ -43,6 +43,18 @@ pub fn plain_to_irc(text: &str) -> String {
     out
 }
 
+/// The text of an answer without what older clients quote before it: lines that begin with `>`, and an empty one
+/// ([rich replies](https://spec.matrix.org/v1.12/client-server-api/#fallbacks-for-rich-replies)). Only for messages
+/// that say that they are answers: others mean what they quote.
+pub fn strip_quotation(body: &str) -> &str {
+    let mut rest = body;
+    while rest.starts_with("> ") || rest.starts_with(">\n") {
+        rest = rest.split_once('\n').map_or("", |(_, after)| after);
+    }
+    let stripped = rest.len() < body.len();
+    if stripped { rest.strip_prefix('\n').unwrap_or(rest) } else { body }
+}
+
 /// Characters that mean something to programs, or that turn the order of what others read around.
 fn is_control(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
@@ -126,7 +138,7 @@ fn shown_colours(style: Style) -> (Option<Rgb>, Option<Rgb>) {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{from_irc, plain_to_irc, strip_codes};
+    use super::{from_irc, plain_to_irc, strip_codes, strip_quotation};
 
     #[test]
     fn codes_become_html() {
@@ -170,6 +182,20 @@ mod tests {
     #[test]
     fn plain_text_has_lines_but_no_codes() {
         assert_eq!(plain_to_irc("a\r\nb\rc\u{2028}d\te\x02\x01\0\u{202e}"), "a\nb\nc\nd e");
+    }
+
+    #[test]
+    fn what_an_answer_quotes_is_left_out() {
+        for (body, answer) in [
+            ("> <@bob:hs> one\n> two\n\nthree\n> four", "three\n> four"),
+            ("> <@bob:hs> one\nthree", "three"),
+            ("> only a quotation", ""),
+            ("no quotation", "no quotation"),
+            (">.<", ">.<"),
+            ("\nx", "\nx"),
+        ] {
+            assert_eq!(strip_quotation(body), answer, "{body:?}");
+        }
     }
 
     proptest! {

@@ -1,8 +1,8 @@
 //! Matrix messages as lines for IRC.
 
-use ruma::MxcUri;
 use ruma::events::room::MediaSource;
 use ruma::events::room::message::MessageType;
+use ruma::{MxcUri, UserId};
 
 use super::super::connection::Link;
 use super::super::ids;
@@ -57,7 +57,12 @@ fn text_of(speech: &Speech<'_>, network: &IrcNetwork) -> (Kind, String) {
     let content = speech.content;
     let formatted = |body: &str, formatted: Option<&ruma::events::room::message::FormattedBody>| {
         let html = formatted.filter(|f| f.format == ruma::events::room::message::MessageFormat::Html);
-        html.map_or_else(|| format::plain_to_irc(body), |html| format::html_to_irc(&html.body))
+        match html {
+            Some(html) => format::html_to_irc_with(&html.body, &|id| mentioned(id, network)),
+            // The quotation that older clients put before an answer.
+            None if speech.reply_to.is_some() => format::plain_to_irc(format::strip_quotation(body)),
+            None => format::plain_to_irc(body),
+        }
     };
     match &content.msgtype {
         MessageType::Text(text) => (Kind::Text, formatted(&text.body, text.formatted.as_ref())),
@@ -94,6 +99,14 @@ fn media(what: &str, name: &str, source: &MediaSource, network: &IrcNetwork) -> 
         Err(_) => String::new(),
     };
     format::plain_to_irc(&format!("sent {what}: {name} {link}")).trim_end().to_owned()
+}
+
+/// The nick of whom a message mentions, so that whoever is meant hears of it.
+fn mentioned(id: &str, network: &IrcNetwork) -> Option<String> {
+    let user = <&UserId>::try_from(id).ok()?;
+    let Some(remote) = network.cx.remote_user(user) else { return network.nick_of(user) };
+    let (_, nick) = ids::of_user(&remote)?;
+    Some(network.spelling(nick).unwrap_or_else(|| nick.to_owned()))
 }
 
 /// The nick of whom a message answers.
