@@ -24,10 +24,8 @@ section! {
 }
 
 section! {
-    /// A channel tied to rooms that exist.
+    /// A channel that is listened to whether or not it has a room.
     pub struct MappingConfig {
-        /// IDs of the rooms. The bridge's user must be able to join them.
-        "roomIds" => room_ids: Vec<String> = Vec::new(),
         /// The channel's key, if it is locked with one (`+k`). Or `key_file`.
         "key" => key: Option<Secret> = None,
     }

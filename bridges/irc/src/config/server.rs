@@ -36,8 +36,8 @@ section! {
         "privateMessages" => private_messages: PrivateMessagesConfig = PrivateMessagesConfig::default(),
         /// Channels that become rooms when somebody asks for them.
         "dynamicChannels" => dynamic_channels: DynamicChannelsConfig = DynamicChannelsConfig::default(),
-        /// Channels tied to rooms that exist: `"#channel": { roomIds: ["!room:example.org"], key: secret }`.
-        /// Without `roomIds` the bridge only listens, and keeps what is said as scrollback for the first to join.
+        /// Channels to listen to from the start: `"#channel": {}`, or `"#channel": { key: secret }`. What is said in them
+        /// before they have a room is kept as scrollback for the first to join.
         "mappings" => mappings: BTreeMap<String, MappingConfig> = BTreeMap::new(),
         /// How IRC users look on Matrix.
         "matrixClients" => matrix_clients: MatrixClientsConfig = MatrixClientsConfig::default(),

@@ -1,7 +1,7 @@
 //! What can be wrong with values that are of the right kind.
 
 use regex::Regex;
-use ruma::{RoomId, ServerName};
+use ruma::ServerName;
 use url::Url;
 
 use super::server::ServerConfig;
@@ -104,19 +104,12 @@ fn network(path: &str, server: &ServerConfig, found: &mut Found) {
         format!("{path}.ircClients.realnameFormat"),
         format!("`{}` is unknown; use mxid or reverse-mxid", server.irc_clients.realname_format),
     );
-    for (channel, mapping) in &server.mappings {
+    for channel in server.mappings.keys() {
         found.unless(
             is_channel(channel),
             format!("{path}.mappings.{channel}"),
             "is not a channel; write it in quotes with its sign, such as \"#channel\"",
         );
-        for (index, room) in mapping.room_ids.iter().enumerate() {
-            found.unless(
-                RoomId::parse(room).is_ok(),
-                format!("{path}.mappings.{channel}.roomIds[{index}]"),
-                format!("`{room}` is not the ID of a room; it looks like !opaque:example.org"),
-            );
-        }
     }
     for mode in server.mode_power_map.keys() {
         found.unless(

@@ -16,17 +16,17 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub const DOMAIN: &str = "hs.test";
-pub const NETWORK: &str = "irc.test";
-pub const CHANNEL: &str = "#c";
+pub(crate) const DOMAIN: &str = "hs.test";
+pub(crate) const NETWORK: &str = "irc.test";
+pub(crate) const CHANNEL: &str = "#c";
 
 /// How long anything may take.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub struct World {
-    pub homeserver: Homeserver,
-    pub irc: Loopback,
-    pub data: TempDir,
+pub(crate) struct World {
+    pub(crate) homeserver: Homeserver,
+    pub(crate) irc: Loopback,
+    pub(crate) data: TempDir,
     registration: Registration,
     config: String,
     port: u16,
@@ -39,12 +39,12 @@ struct Running {
 }
 
 impl World {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(LoopbackConfig::default(), "").await
     }
 
     /// A network like this, and these lines in the section of the network.
-    pub async fn with(network: LoopbackConfig, lines: &str) -> Self {
+    pub(crate) async fn with(network: LoopbackConfig, lines: &str) -> Self {
         let irc = Loopback::start_with(network).await.expect("a free port");
         let probe = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = probe.local_addr().expect("it is bound").port();
@@ -75,7 +75,7 @@ impl World {
     }
 
     /// Starts the bridge with what an earlier run left.
-    pub async fn start_bridge(&mut self) {
+    pub(crate) async fn start_bridge(&mut self) {
         let config = Config::parse(&self.config, Path::new("")).unwrap_or_else(|error| panic!("{error}"));
         let listener = TcpListener::bind(("127.0.0.1", self.port)).await.expect("the port is free again");
         let bridge = Bridge::<IrcBridge>::builder(self.registration.clone(), config)
@@ -90,7 +90,7 @@ impl World {
     }
 
     /// Stops the bridge in order.
-    pub async fn stop_bridge(&mut self) {
+    pub(crate) async fn stop_bridge(&mut self) {
         let running = self.running.take().expect("the bridge runs");
         running.shutdown.cancel();
         tokio::time::timeout(PATIENCE, running.task)
@@ -99,16 +99,16 @@ impl World {
             .expect("it does not panic");
     }
 
-    pub fn alias(channel: &str) -> String {
+    pub(crate) fn alias(channel: &str) -> String {
         format!("#irc_{NETWORK}_{channel}:{DOMAIN}")
     }
 
-    pub fn ghost(nick: &str) -> String {
+    pub(crate) fn ghost(nick: &str) -> String {
         format!("@irc_{NETWORK}_{nick}:{DOMAIN}")
     }
 
     /// Bob on IRC and Alice on Matrix, in one channel.
-    pub async fn meet(&self) -> Meeting {
+    pub(crate) async fn meet(&self) -> Meeting {
         let mut bob = self.irc.client("bob").await;
         bob.join(CHANNEL).await;
         let alice = self.homeserver.user("alice").await.expect("registration is open");
@@ -118,15 +118,15 @@ impl World {
     }
 }
 
-pub struct Meeting {
-    pub alice: TestUser,
-    pub bob: TestClient,
-    pub room: String,
+pub(crate) struct Meeting {
+    pub(crate) alice: TestUser,
+    pub(crate) bob: TestClient,
+    pub(crate) room: String,
 }
 
 impl Meeting {
     /// How often a text is in the room.
-    pub async fn count(&self, text: &str) -> usize {
+    pub(crate) async fn count(&self, text: &str) -> usize {
         let events = self.alice.messages(&self.room, 1000).await.expect("the room has a timeline");
         events.iter().filter(|event| event["content"]["body"] == text).count()
     }
