@@ -1,5 +1,6 @@
 //! A complete bridge to a made-up network where everybody hears an echo of what he says. The scene: Alice joins a
 //! room that does not exist until she asks for it, says something, and hears it from a ghost.
+#![expect(clippy::wildcard_imports, reason = "what a bridge implements")]
 
 use async_trait::async_trait;
 use matrix_appservice::{Namespace, Registration, bridge::*};

@@ -169,7 +169,7 @@ async fn send(scratch: &Path, flushed: bool) {
             latencies.push(latency);
         }
         let (rate, latency) = (median(rates), median(latencies));
-        let cpu = (server.cpu() - cpu).as_secs_f64() * 1e6 / sent;
+        let cpu = server.cpu().saturating_sub(cpu).as_secs_f64() * 1e6 / sent;
         println!(
             "send, one room, {kind}, {clients} clients: {rate:.0}/s, p50 {latency:.2} ms, {cpu:.0} µs of processor"
         );

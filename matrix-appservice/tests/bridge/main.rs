@@ -1,5 +1,7 @@
 //! Bridges to a scripted network, against a real homeserver, over the wire.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 mod scene;
 mod scripted;
 

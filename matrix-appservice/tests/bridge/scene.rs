@@ -17,11 +17,11 @@ use tokio_util::sync::CancellationToken;
 use super::scripted::{Scripted, World};
 
 /// How long anything may take.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
-pub struct Scene {
-    pub homeserver: Homeserver,
-    pub world: Arc<World>,
+pub(crate) struct Scene {
+    pub(crate) homeserver: Homeserver,
+    pub(crate) world: Arc<World>,
     registration: Registration,
     address: std::net::SocketAddr,
     store: tempfile::TempDir,
@@ -35,7 +35,7 @@ struct Running {
 }
 
 impl Scene {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         // Found once, so that the homeserver finds every bridge of the scene at the same place.
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let registration = Registration::builder("test")
@@ -57,7 +57,7 @@ impl Scene {
     }
 
     /// Starts the bridge, in a runtime of its own so that it can be killed.
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let bridge = Bridge::<Scripted>::builder(self.registration.clone(), Arc::clone(&self.world))
@@ -88,7 +88,7 @@ impl Scene {
     }
 
     /// Drops every task of the bridge where it waits, with nothing said to anybody.
-    pub async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) {
         let running = self.bridge.take().unwrap();
         let (runtime, metrics) = (running.runtime, running.metrics);
         tokio::task::spawn_blocking(move || runtime.shutdown_timeout(DEADLINE)).await.unwrap();
@@ -97,20 +97,20 @@ impl Scene {
     }
 
     /// Stops the bridge in order.
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         let running = self.bridge.take().unwrap();
         running.stop.cancel();
         tokio::task::spawn_blocking(move || running.runtime.shutdown_timeout(DEADLINE)).await.unwrap();
         self.world.forget();
     }
 
-    pub async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         self.kill().await;
         self.start();
     }
 
     /// A number of the bridge's metrics.
-    pub fn metric(&self, name: &str) -> u64 {
+    pub(crate) fn metric(&self, name: &str) -> u64 {
         let text = self.bridge.as_ref().unwrap().metrics.to_text();
         let line =
             text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
@@ -118,19 +118,19 @@ impl Scene {
     }
 
     /// A user in the room of the chat `name`.
-    pub async fn user_in(&self, user: &str, name: &str) -> (TestUser, String) {
+    pub(crate) async fn user_in(&self, user: &str, name: &str) -> (TestUser, String) {
         let user = self.homeserver.user(user).await.unwrap().with_deadline(DEADLINE);
         let room = user.join(&format!("#test_{name}:hs.test")).await.unwrap();
         (user, room.to_string())
     }
 
     /// A person of the network says something.
-    pub async fn say(&self, chat: &str, who: &str, id: &str, text: &str) {
+    pub(crate) async fn say(&self, chat: &str, who: &str, id: &str, text: &str) {
         let sink = self.world.listener().await;
         sink.push(RemoteEvent::text(PortalKey::shared(chat), who, id, text)).await.unwrap();
     }
 
-    pub async fn end(mut self) {
+    pub(crate) async fn end(mut self) {
         self.stop().await;
         let (panics, errors) = (self.homeserver.panics(), self.homeserver.internal_errors());
         self.homeserver.shutdown().await;
@@ -139,7 +139,7 @@ impl Scene {
 }
 
 /// The texts of a room, oldest first.
-pub async fn texts(user: &TestUser, room: &str) -> Vec<String> {
+pub(crate) async fn texts(user: &TestUser, room: &str) -> Vec<String> {
     let mut from = String::new();
     let mut texts = Vec::new();
     loop {
@@ -157,6 +157,6 @@ pub async fn texts(user: &TestUser, room: &str) -> Vec<String> {
 }
 
 /// The event that another answers.
-pub fn answers(event: &Value) -> Option<&str> {
+pub(crate) fn answers(event: &Value) -> Option<&str> {
     event["content"]["m.relates_to"]["m.in_reply_to"]["event_id"].as_str()
 }

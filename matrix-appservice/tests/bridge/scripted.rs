@@ -17,7 +17,7 @@ use tokio::sync::{Notify, watch};
 
 /// What tests and the network share. Outlives bridges, as a network does.
 #[derive(Default)]
-pub struct World {
+pub(crate) struct World {
     state: Mutex<State>,
     changed: watch::Sender<u64>,
     /// Sends wait for this where the script says so.
@@ -37,7 +37,7 @@ struct State {
 
 /// What the next call of `send` comes to.
 #[derive(Debug, Clone)]
-pub enum Act {
+pub(crate) enum Act {
     Answer(Sent),
     /// The message is taken, but the answer never comes.
     Hang,
@@ -45,49 +45,49 @@ pub enum Act {
 }
 
 impl World {
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::default()
     }
 
     /// What the next calls of `send` come to; those after it are acknowledged.
-    pub fn script(&self, acts: impl IntoIterator<Item = Act>) {
+    pub(crate) fn script(&self, acts: impl IntoIterator<Item = Act>) {
         self.state.lock().script.extend(acts);
     }
 
     /// What the network knows of a send that was interrupted.
-    pub fn knows(&self, body: &str, resolution: Resolution) {
+    pub(crate) fn knows(&self, body: &str, resolution: Resolution) {
         self.state.lock().resolutions.insert(body.to_owned(), resolution);
     }
 
     /// The sink of a login, as soon as it is connected.
-    pub async fn sink(&self, login: &str) -> RemoteSink {
+    pub(crate) async fn sink(&self, login: &str) -> RemoteSink {
         self.when(|state| state.sinks.get(login).cloned()).await
     }
 
-    pub async fn listener(&self) -> RemoteSink {
+    pub(crate) async fn listener(&self) -> RemoteSink {
         self.sink("listener").await
     }
 
     /// The first `count` messages that arrived.
-    pub async fn sent(&self, count: usize) -> Vec<OutgoingMessage> {
+    pub(crate) async fn sent(&self, count: usize) -> Vec<OutgoingMessage> {
         self.when(|state| (state.sent.len() >= count).then(|| state.sent.clone())).await
     }
 
-    pub fn sent_now(&self) -> Vec<String> {
+    pub(crate) fn sent_now(&self) -> Vec<String> {
         self.state.lock().sent.iter().map(|message| message.body().to_owned()).collect()
     }
 
     /// The first change that fits.
-    pub async fn change<T>(&self, wanted: impl Fn(&MatrixChange) -> Option<T>) -> T {
+    pub(crate) async fn change<T>(&self, wanted: impl Fn(&MatrixChange) -> Option<T>) -> T {
         self.when(|state| state.changes.iter().find_map(&wanted)).await
     }
 
-    pub async fn uncertain(&self, count: usize) -> Vec<UncertainSend> {
+    pub(crate) async fn uncertain(&self, count: usize) -> Vec<UncertainSend> {
         self.when(|state| (state.uncertain.len() >= count).then(|| state.uncertain.clone())).await
     }
 
     /// A bridge that was killed disconnected nobody; the network notices all the same.
-    pub fn forget(&self) {
+    pub(crate) fn forget(&self) {
         self.change_state(|state| state.sinks.clear());
     }
 
@@ -111,11 +111,11 @@ impl World {
     }
 }
 
-pub struct Scripted {
+pub(crate) struct Scripted {
     world: Arc<World>,
 }
 
-pub struct Account {
+pub(crate) struct Account {
     world: Arc<World>,
     record: LoginRecord,
 }
