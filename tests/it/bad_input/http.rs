@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use matrix_homeserver::testing::TestUser;
-use tests::http::{RawResponse, send_raw};
+use tests::http::{RawResponse, send_half_closed, send_raw};
 use tests::programs::{BridgeProcess, HomeserverProcess};
 use tests::require;
 use tests::servers::NgIrcd;
@@ -93,7 +93,7 @@ async fn the_homeserver_survives_garbage() {
     let alice = TestUser::register(&homeserver.url(), "alice").await.unwrap();
     let room = alice.create_room(serde_json::json!({})).await.unwrap();
     for (what, bytes) in nonsense() {
-        assert_harmless(what, &send_raw(server, &bytes).await);
+        assert_harmless(what, &send_half_closed(server, &bytes).await);
     }
     let send = format!("/_matrix/client/v3/rooms/{room}/send/m.room.message/bad");
     let paths = [
@@ -125,7 +125,7 @@ async fn the_homeserver_survives_garbage() {
     // A body that was promised and never came.
     let mut promised = request("PUT", &send, alice.access_token(), b"{}");
     promised.truncate(promised.len() - 1);
-    assert_harmless("a body cut short", &send_raw(server, &promised).await);
+    assert_harmless("a body cut short", &send_half_closed(server, &promised).await);
 
     alice.send_text(room.as_str(), "still here").await.unwrap();
     let log = homeserver.process().log();
@@ -140,7 +140,7 @@ async fn the_bridge_survives_garbage_on_its_port() {
     let server = scene.bridge.address();
     let token = hs_token(&scene.bridge);
     for (what, bytes) in nonsense() {
-        assert_harmless(what, &send_raw(server, &bytes).await);
+        assert_harmless(what, &send_half_closed(server, &bytes).await);
     }
     for path in ["/_matrix/app/v1/transactions/bad", "/transactions/bad"] {
         for (what, body) in bodies() {
