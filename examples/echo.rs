@@ -1,9 +1,8 @@
 //! A complete bridge to a made-up network where everybody hears an echo of what he says. The scene: Alice joins a
 //! room that does not exist until she asks for it, says something, and hears it from a ghost.
-#![expect(clippy::wildcard_imports, reason = "what a bridge implements")]
 
 use async_trait::async_trait;
-use matrix_appservice::{Namespace, Registration, bridge::*};
+use matrix_appservice::{Namespace, Registration, bridge::prelude::*};
 use matrix_homeserver::Homeserver;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;

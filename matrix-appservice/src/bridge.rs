@@ -43,3 +43,12 @@ pub use sink::{Journalled, RemoteSink, SinkError};
 pub use crate::network_id::{
     LoginId, NetworkId, PartId, PortalId, PortalKey, RemoteMessageId, RemoteUserId, TxnKey,
 };
+
+/// What the author of a bridge needs from the first line on: `use matrix_appservice::bridge::prelude::*`.
+pub mod prelude {
+    pub use super::{
+        Bridge, BridgeContext, ChatInfo, Login, LoginRecord, MatrixChange, MemberChange, Network,
+        NetworkError, NetworkInfo, OutgoingMessage, Part, PortalKey, RemoteEvent, RemoteEventKind,
+        RemoteSink, RemoteUserId, RoomFeatures, SendError, Sent, UserInfo,
+    };
+}
