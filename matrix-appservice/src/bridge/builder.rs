@@ -32,7 +32,7 @@ use crate::{
 /// ```no_run
 /// # async fn run<N: matrix_appservice::bridge::Network>(
 /// #     registration: matrix_appservice::Registration, config: N::Config,
-/// # ) -> anyhow::Result<()> {
+/// # ) -> Result<(), Box<dyn std::error::Error>> {
 /// use matrix_appservice::bridge::Bridge;
 /// use tokio_util::sync::CancellationToken;
 ///
