@@ -23,7 +23,8 @@ pub(crate) struct Scene {
     pub(crate) homeserver: Homeserver,
     pub(crate) world: Arc<World>,
     registration: Registration,
-    address: std::net::SocketAddr,
+    /// Bound once and kept, so that nobody else gets the port between two lives of the bridge.
+    listener: std::net::TcpListener,
     store: tempfile::TempDir,
     bridge: Option<Running>,
 }
@@ -36,10 +37,10 @@ struct Running {
 
 impl Scene {
     pub(crate) async fn new() -> Self {
-        // Found once, so that the homeserver finds every bridge of the scene at the same place.
-        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
         let registration = Registration::builder("test")
-            .url(format!("http://{address}"))
+            .url(format!("http://{}", listener.local_addr().unwrap()))
             .users(Namespace::exclusive("@test_.*"))
             .aliases(Namespace::exclusive("#test_.*"))
             .receive_ephemeral()
@@ -51,7 +52,7 @@ impl Scene {
             .await
             .unwrap();
         let store = tempfile::tempdir().unwrap();
-        let mut scene = Self { homeserver, world: World::new(), registration, address, store, bridge: None };
+        let mut scene = Self { homeserver, world: World::new(), registration, listener, store, bridge: None };
         scene.start();
         scene
     }
@@ -67,9 +68,9 @@ impl Scene {
             .unwrap();
         let metrics = bridge.metrics().clone();
         let stop = CancellationToken::new();
-        let (address, token) = (self.address, stop.clone());
+        let (listener, token) = (self.listener.try_clone().unwrap(), stop.clone());
         runtime.spawn(async move {
-            let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             bridge.run(listener, token).await.unwrap();
         });
         self.bridge = Some(Running { runtime, stop, metrics });

@@ -12,7 +12,7 @@ async fn the_conversation_goes_on_after_a_restart_and_nothing_is_repeated() {
     meeting.bob.hears("alice[m]", CHANNEL, "mine").await;
     world.stop_bridge().await;
     meeting.alice.send_text(&meeting.room, "meanwhile").await.expect("accepted");
-    world.start_bridge().await;
+    world.start_bridge();
     meeting.bob.hears("alice[m]", CHANNEL, "meanwhile").await;
     meeting.bob.say(CHANNEL, "after").await;
     meeting.alice.wait_for_text(&meeting.room, "after").await.expect("it arrives");
@@ -34,7 +34,7 @@ async fn what_was_said_before_there_was_a_room_is_kept_over_a_restart() {
     bob.say(CHANNEL, "hello?").await;
     bob.fence().await;
     world.stop_bridge().await;
-    world.start_bridge().await;
+    world.start_bridge();
     bob.wait_for(|line| line.command == "JOIN" && line.nick() == "MatrixBridge").await;
     let alice = world.homeserver.user("alice").await.expect("open registration");
     let room = alice.join(&World::alias(CHANNEL)).await.expect("the bridge makes the room");

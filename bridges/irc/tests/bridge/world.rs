@@ -29,7 +29,8 @@ pub(crate) struct World {
     pub(crate) data: TempDir,
     registration: Registration,
     config: String,
-    port: u16,
+    /// Bound once and kept, so that nobody else gets the port between two lives of the bridge.
+    listener: std::net::TcpListener,
     running: Option<Running>,
 }
 
@@ -46,17 +47,16 @@ impl World {
     /// A network like this, and these lines in the section of the network.
     pub(crate) async fn with(network: LoopbackConfig, lines: &str) -> Self {
         let irc = Loopback::start_with(network).await.expect("a free port");
-        let probe = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let port = probe.local_addr().expect("it is bound").port();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.set_nonblocking(true).expect("a socket of ours");
         let registration = Registration::builder("irc")
-            .url(format!("http://127.0.0.1:{port}"))
+            .url(format!("http://{}", listener.local_addr().expect("it is bound")))
             .sender_localpart("ircbot")
             .users(matrix_appservice::Namespace::exclusive(format!("@irc_{NETWORK}_.*:{DOMAIN}")))
             .aliases(matrix_appservice::Namespace::exclusive(format!("#irc_{NETWORK}_.*:{DOMAIN}")))
             .receive_ephemeral()
             .device_management()
             .build();
-        drop(probe);
         let homeserver = Homeserver::builder(DOMAIN)
             .registration(registration.clone())
             .start()
@@ -69,15 +69,15 @@ impl World {
             irc.address().port(),
         );
         let data = tempfile::tempdir().expect("a directory");
-        let mut world = Self { homeserver, irc, data, registration, config, port, running: None };
-        world.start_bridge().await;
+        let mut world = Self { homeserver, irc, data, registration, config, listener, running: None };
+        world.start_bridge();
         world
     }
 
     /// Starts the bridge with what an earlier run left.
-    pub(crate) async fn start_bridge(&mut self) {
+    pub(crate) fn start_bridge(&mut self) {
         let config = Config::parse(&self.config, Path::new("")).unwrap_or_else(|error| panic!("{error}"));
-        let listener = TcpListener::bind(("127.0.0.1", self.port)).await.expect("the port is free again");
+        let listener = self.listener.try_clone().and_then(TcpListener::from_std).expect("a socket of ours");
         let bridge = Bridge::<IrcBridge>::builder(self.registration.clone(), config)
             .homeserver(self.homeserver.url(), &ServerName::parse(DOMAIN).expect("a name"))
             .store_path(self.data.path().join("store"))
