@@ -1,14 +1,11 @@
 //! What Matrix users do in portals, brought to the network.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use ruma::{
-    EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedMxcUri, OwnedRoomId, OwnedUserId, RoomId, UserId,
-    events::room::message::RoomMessageEventContent,
-};
-use serde::{Deserialize, Serialize};
+use ruma::{EventId, UserId, events::room::message::RoomMessageEventContent};
 use serde_json::Value;
 
+use self::target::{Reference, Target};
 use super::{
     Portal,
     from_network::ECHO_MARK,
@@ -16,86 +13,21 @@ use super::{
 };
 use crate::{
     bridge::{
-        Login, MatrixChange, MatrixChangeKind, MemberAction, MessageRef, NetworkError, OutgoingMessage,
-        RoomFeatures, SendError, Sender,
-        convert::{self, Content, relations},
+        Login, MatrixChange, MatrixChangeKind, NetworkError, OutgoingMessage, RoomFeatures, SendError,
+        Sender,
+        convert::{self, relations},
         core::{Core, or_report},
     },
     network_id::{LoginId, PortalKey, TxnKey},
-    service::{Outcome, RoomEvent},
-    store::{Batch, MessageRow, PortalRow, ReactionTo, StoreError},
+    service::Outcome,
+    store::{PortalRow, ReactionTo, StoreError},
 };
 
-/// How long an event waits for the message that it is about to be confirmed.
-const PENDING_TARGET: Duration = Duration::from_millis(250);
-/// How often it waits.
-const PENDING_PATIENCE: u32 = 60;
+mod event;
+mod room;
+mod target;
 
-/// An event as the homeserver hands it over. What is malformed reads as absent.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct MatrixEvent {
-    pub(crate) event_id: OwnedEventId,
-    pub(crate) room_id: OwnedRoomId,
-    pub(crate) sender: OwnedUserId,
-    #[serde(rename = "type")]
-    pub(crate) event_type: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) state_key: Option<String>,
-    #[serde(default)]
-    pub(crate) content: Content,
-    pub(crate) origin_server_ts: MilliSecondsSinceUnixEpoch,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) redacts: Option<String>,
-    #[serde(default, skip_serializing_if = "Content::is_empty")]
-    pub(crate) unsigned: Content,
-}
-
-impl MatrixEvent {
-    /// What of an event concerns a bridge.
-    pub(crate) fn of(event: &RoomEvent) -> Self {
-        #[derive(Deserialize)]
-        struct Rest {
-            #[serde(default)]
-            content: Content,
-            #[serde(default)]
-            redacts: Option<String>,
-            #[serde(default)]
-            unsigned: Content,
-            // The early drafts put it beside the content.
-            #[serde(default)]
-            prev_content: Option<Value>,
-        }
-        let rest = event.deserialize_as::<Rest>().unwrap_or_else(|_| Rest {
-            content: Content::new(),
-            redacts: None,
-            unsigned: Content::new(),
-            prev_content: None,
-        });
-        let mut unsigned = rest.unsigned;
-        if let Some(before) = rest.prev_content {
-            unsigned.entry("prev_content").or_insert(before);
-        }
-        Self {
-            event_id: event.event_id.clone(),
-            room_id: event.room_id.clone(),
-            sender: event.sender.clone(),
-            event_type: event.event_type.clone(),
-            state_key: event.state_key.clone(),
-            content: rest.content,
-            origin_server_ts: event.origin_server_ts.unwrap_or_else(MilliSecondsSinceUnixEpoch::now),
-            redacts: rest.redacts,
-            unsigned,
-        }
-    }
-
-    pub(crate) fn text(&self, field: &str) -> Option<&str> {
-        self.content.get(field).and_then(Value::as_str)
-    }
-
-    fn previous(&self) -> Option<&Content> {
-        self.unsigned.get("prev_content").or_else(|| self.unsigned.get("replaces_content"))?.as_object()
-    }
-}
+pub(crate) use self::event::MatrixEvent;
 
 /// Who speaks in a portal, through which login, and what the chat supports.
 struct Voice {
@@ -261,108 +193,6 @@ impl Core {
         self.change(occasion, kind, traces, |features| features.reactions, false).await
     }
 
-    async fn on_member(self: &Arc<Self>, occasion: &Occasion<'_>) -> Outcome {
-        let event = occasion.event;
-        let Some(user) = event.state_key.as_deref().and_then(|key| UserId::parse(key).ok()) else {
-            return Outcome::Done;
-        };
-        if user == self.bot {
-            return Outcome::Done;
-        }
-        let Some(action) = member_action(event, &user) else { return Outcome::Done };
-        let ghost = self.remote_user_of(&user);
-        // What happens to a Matrix user is told to his own login; what happens to a ghost, to the one who did it.
-        let whose = if ghost.is_some() { event.sender.clone() } else { user.clone() };
-        if ghost.is_none() && action == MemberAction::Invite {
-            return Outcome::Done;
-        }
-        let kind =
-            MatrixChangeKind::Member { user, ghost, action, reason: event.text("reason").map(str::to_owned) };
-        self.change_as(occasion, &whose, kind, Traces::Nothing, |features| features.membership, false).await
-    }
-
-    async fn on_state(self: &Arc<Self>, occasion: &Occasion<'_>) -> Outcome {
-        let event = occasion.event;
-        let text = |field| event.text(field).unwrap_or_default().to_owned();
-        let mut now = occasion.row.info.clone();
-        let (kind, has): (_, fn(&RoomFeatures) -> bool) = match event.event_type.as_str() {
-            "m.room.topic" => {
-                now.topic = Some(text("topic"));
-                (MatrixChangeKind::Topic(text("topic")), |features| features.topic)
-            }
-            "m.room.name" => {
-                now.name = Some(text("name"));
-                (MatrixChangeKind::Name(text("name")), |features| features.name)
-            }
-            _ => {
-                let url = event.text("url").map(OwnedMxcUri::from);
-                now.avatar.clone_from(&url);
-                (MatrixChangeKind::Avatar(url), |features| features.avatar)
-            }
-        };
-        if now == occasion.row.info {
-            return Outcome::Done;
-        }
-        let mut batch = Batch::default();
-        batch.put_portal(&PortalRow { info: now, ..occasion.row.clone() }, Some(occasion.row));
-        self.apply(batch);
-        self.change(occasion, kind, Traces::Nothing, has, true).await
-    }
-
-    async fn on_power(self: &Arc<Self>, occasion: &Occasion<'_>) -> Outcome {
-        let before = occasion.event.previous().map(power_levels).unwrap_or_default();
-        let now = power_levels(&occasion.event.content);
-        let users: std::collections::BTreeSet<_> = before.users.keys().chain(now.users.keys()).collect();
-        for user in users {
-            let (from, to) = (before.of(user), now.of(user));
-            let Ok(user) = UserId::parse(user.as_str()) else { continue };
-            if from == to || user == self.bot {
-                continue;
-            }
-            let ghost = self.remote_user_of(&user);
-            let kind = MatrixChangeKind::Power { user, ghost, from, to };
-            match self.change(occasion, kind, Traces::Nothing, |features| features.power, false).await {
-                Outcome::Done => {}
-                other => return other,
-            }
-        }
-        Outcome::Done
-    }
-
-    /// The room was upgraded: the portal moves to the new one
-    /// ([room upgrades](https://spec.matrix.org/v1.19/client-server-api/#room-upgrades)).
-    async fn on_tombstone(self: &Arc<Self>, occasion: &Occasion<'_>) -> Outcome {
-        let Some(room_id) = occasion.event.text("replacement_room").and_then(|id| RoomId::parse(id).ok())
-        else {
-            return Outcome::Done;
-        };
-        let portal = self.portals.get(&occasion.row.key);
-        let ghosts: Vec<_> = or_report(self.store.room_members(&occasion.row.room_id))
-            .iter()
-            .filter_map(|user| self.remote_user_of(user))
-            .map(crate::bridge::MemberChange::join)
-            .collect();
-        let row = PortalRow { room_id, ..occasion.row.clone() };
-        let moved = async {
-            self.intent(&row.speaker).ensure_joined(&row.room_id).await?;
-            portal.move_room(self, Some(occasion.row), &row).await
-        };
-        match moved.await {
-            Ok(()) => {
-                portal.members.put(self, &portal, &row, ghosts, false, None);
-                Outcome::Done
-            }
-            Err(error) if error.is_retryable() => Outcome::Retry {
-                after: error.retry_after().unwrap_or(Duration::from_secs(1)),
-                reason: error.to_string(),
-            },
-            Err(error) => {
-                tracing::error!(%error, %row.room_id, "the bridge cannot follow a room to its successor");
-                Outcome::Reject { reason: error.to_string(), notify: false }
-            }
-        }
-    }
-
     async fn change(
         self: &Arc<Self>,
         occasion: &Occasion<'_>,
@@ -436,68 +266,10 @@ impl Core {
         Outcome::Reject { reason: error.text, notify: false }
     }
 
-    /// The message that an event is about.
-    async fn target(&self, event_id: &str, occasion: &Occasion<'_>) -> Target {
-        let Ok(event_id) = EventId::parse(event_id) else { return Target::Unknown };
-        match self.find_target(&event_id, occasion) {
-            Ok(Target::Unknown) => {}
-            Ok(found) => return found,
-            Err(error) => return Target::Wait(retry_store(&error)),
-        }
-        // It may just have been sent by the bridge, and the homeserver's answer be on its way.
-        self.portals.get(&occasion.row.key).wait_for_sending().await;
-        self.find_target(&event_id, occasion).unwrap_or_else(|error| Target::Wait(retry_store(&error)))
-    }
-
-    fn find_target(&self, event_id: &EventId, occasion: &Occasion<'_>) -> Result<Target, StoreError> {
-        // Read before the message map, because a confirmation moves the message from here to there.
-        let pending = self.store.send(&TxnKey::new(event_id.as_str()))?.is_some();
-        Ok(match self.store.message_by_event(event_id)? {
-            Some(row) if row.reaction.is_some() || row.portal != occasion.row.key => Target::Unknown,
-            Some(row) => match MessageRef::of(&row) {
-                Some(target) => Target::Known(target, Box::new(row)),
-                None => Target::Unknown,
-            },
-            None if pending && occasion.attempt < PENDING_PATIENCE => Target::Wait(Outcome::Retry {
-                after: PENDING_TARGET,
-                reason: "the message that it is about is not confirmed yet".to_owned(),
-            }),
-            None => Target::Unknown,
-        })
-    }
-
-    /// The message that another one refers to. The reference is worth less than the message, so it waits less.
-    async fn reference(&self, event_id: Option<&str>, occasion: &Occasion<'_>) -> Reference {
-        let Some(event_id) = event_id else { return Reference::Unknown };
-        match self.target(event_id, occasion).await {
-            Target::Known(target, _) => Reference::Known(target),
-            Target::Wait(outcome) if occasion.attempt < PENDING_PATIENCE / 10 => Reference::Wait(outcome),
-            _ => Reference::Unknown,
-        }
-    }
-
-    /// The message of a portal that an event is.
-    pub(crate) fn message_names(&self, row: &PortalRow, event_id: &str) -> Option<MessageRef> {
-        let message = or_report(self.store.message_by_event(&EventId::parse(event_id).ok()?))?;
-        if message.portal == row.key { MessageRef::of(&message) } else { None }
-    }
-
     /// Whether the bridge itself sent this, as a real user.
     pub(crate) fn is_echo(&self, event: &MatrixEvent) -> bool {
         event.text(ECHO_MARK) == Some(&self.appservice_id)
     }
-}
-
-enum Target {
-    Known(MessageRef, Box<MessageRow>),
-    Wait(Outcome),
-    Unknown,
-}
-
-enum Reference {
-    Known(MessageRef),
-    Wait(Outcome),
-    Unknown,
 }
 
 impl<'a> Occasion<'a> {
@@ -512,20 +284,6 @@ impl<'a> Occasion<'a> {
             login: &voice.login,
             interrupted: self.interrupted,
         }
-    }
-}
-
-impl MessageRef {
-    /// `None` if the network has no name for the message.
-    fn of(row: &MessageRow) -> Option<Self> {
-        Some(Self {
-            id: row.ids.first()?.clone(),
-            part: row.part.clone(),
-            event_id: row.event_id.clone(),
-            author: row.author.clone(),
-            matrix_author: row.author.is_none().then(|| row.sender.clone()),
-            timestamp: row.timestamp,
-        })
     }
 }
 
@@ -572,54 +330,9 @@ fn is_media(event: &MatrixEvent) -> bool {
         || matches!(event.text("msgtype"), Some("m.image" | "m.file" | "m.audio" | "m.video"))
 }
 
-/// What happened to `user`; `None` if only a profile changed or nothing that concerns the network.
-fn member_action(event: &MatrixEvent, user: &UserId) -> Option<MemberAction> {
-    let before = event.previous().and_then(|content| content.get("membership")).and_then(Value::as_str);
-    let own = event.sender == *user;
-    match (before, event.text("membership")?) {
-        (Some("join"), "join") => None,
-        (_, "join") => Some(MemberAction::Join),
-        (_, "invite") => Some(MemberAction::Invite),
-        (_, "ban") => Some(MemberAction::Ban),
-        (Some("ban"), "leave") => Some(MemberAction::Unban),
-        (_, "leave") if own => Some(MemberAction::Leave),
-        (_, "leave") => Some(MemberAction::Kick),
-        _ => None,
-    }
-}
-
-#[derive(Default)]
-struct PowerLevels {
-    users: BTreeMap<String, i64>,
-    default: i64,
-}
-
-impl PowerLevels {
-    fn of(&self, user: &str) -> i64 {
-        self.users.get(user).copied().unwrap_or(self.default)
-    }
-}
-
-/// Old rooms may hold numbers as strings.
-fn power_levels(content: &Content) -> PowerLevels {
-    let number = |value: &Value| value.as_i64().or_else(|| value.as_str()?.trim().parse().ok());
-    let users = content.get("users").and_then(Value::as_object);
-    PowerLevels {
-        users: users
-            .into_iter()
-            .flatten()
-            .filter_map(|(user, level)| Some((user.clone(), number(level)?)))
-            .collect(),
-        default: content.get("users_default").and_then(number).unwrap_or(0),
-    }
-}
-
 impl MatrixChangeKind {
     /// Whether doing it twice is the same as doing it once.
     pub(super) fn is_repeatable(&self) -> bool {
         !matches!(self, Self::Edit { .. })
     }
 }
-
-#[cfg(test)]
-mod tests;
