@@ -5,9 +5,11 @@
 use std::fmt;
 
 use ruma::{
-    EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId,
+    CanonicalJsonObject, EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId,
+    UserId,
     events::TimelineEventType,
     room_version_rules::{EventsReferenceFormatVersion, RoomVersionRules},
+    signatures::reference_hash,
     state_res,
 };
 use serde::{Deserialize, de::IgnoredAny};
@@ -22,7 +24,7 @@ mod tests;
 
 pub(crate) use self::{
     client::{ClientFormat, Unsigned, client_event, stripped_event},
-    draft::{Draft, EventError, canonical_content},
+    draft::{Draft, EventError, Reference, canonical_content},
     redaction::redact,
     server_key::ServerKey,
 };
@@ -31,8 +33,10 @@ pub(crate) use self::{
 /// signatures); those are in the stored JSON.
 #[derive(Debug, Clone)]
 pub(crate) struct Pdu {
-    /// Unique within the world, by being a hash (room version 3 and later).
+    /// Unique within the world, by being a hash (room version 3 and later) or by the server that chose it.
     pub(crate) event_id: OwnedEventId,
+    /// The hash by which other events of room versions 1 and 2 refer to this one; absent in later versions.
+    pub(crate) reference_hash: Option<Box<str>>,
     pub(crate) room_id: OwnedRoomId,
     pub(crate) sender: OwnedUserId,
     pub(crate) event_type: TimelineEventType,
@@ -61,23 +65,23 @@ struct Wire {
     content: Box<RawValue>,
     origin_server_ts: MilliSecondsSinceUnixEpoch,
     depth: u64,
-    prev_events: Vec<Reference>,
-    auth_events: Vec<Reference>,
+    prev_events: Vec<WireReference>,
+    auth_events: Vec<WireReference>,
     redacts: Option<OwnedEventId>,
 }
 
-/// How an event names another: by its ID, or in room versions 1 and 2 by its ID and hashes.
+/// How an event names another on the wire: by its ID, or in room versions 1 and 2 by its ID and hashes.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Reference {
+enum WireReference {
     Id(OwnedEventId),
     WithHashes((OwnedEventId, IgnoredAny)),
 }
 
-impl From<Reference> for OwnedEventId {
-    fn from(reference: Reference) -> Self {
+impl From<WireReference> for OwnedEventId {
+    fn from(reference: WireReference) -> Self {
         match reference {
-            Reference::Id(id) | Reference::WithHashes((id, _)) => id,
+            WireReference::Id(id) | WireReference::WithHashes((id, _)) => id,
         }
     }
 }
@@ -114,6 +118,7 @@ impl Pdu {
         };
         Ok(Self {
             event_id,
+            reference_hash: hash_of(json, rules)?,
             room_id,
             sender: wire.sender,
             event_type: wire.event_type,
@@ -126,6 +131,11 @@ impl Pdu {
             redacts,
             rejected: false,
         })
+    }
+
+    /// What another event needs to know to name this one.
+    pub(crate) fn reference(&self) -> Reference {
+        Reference { event_id: self.event_id.clone(), hash: self.reference_hash.clone() }
     }
 
     /// Whether this is the state event of this type and key.
@@ -146,9 +156,16 @@ pub(crate) fn room_id_of_create(event_id: &EventId) -> Result<OwnedRoomId, ruma:
     RoomId::new_v2(event_id.localpart())
 }
 
-/// Whether this server can take part in a room of this version.
-pub(crate) fn is_supported(rules: &RoomVersionRules) -> bool {
-    rules.events_reference_format == EventsReferenceFormatVersion::V2
+/// The hash by which an event is referred to, where its ID is not that hash ([event format of room version 1]).
+///
+/// [event format of room version 1]: https://spec.matrix.org/v1.19/rooms/v1/#event-format
+fn hash_of(json: &str, rules: &RoomVersionRules) -> Result<Option<Box<str>>, serde_json::Error> {
+    if rules.events_reference_format == EventsReferenceFormatVersion::V2 {
+        return Ok(None);
+    }
+    let object: CanonicalJsonObject = serde_json::from_str(json)?;
+    let hash = reference_hash(&object, rules).map_err(serde::de::Error::custom)?;
+    Ok(Some(hash.into_boxed_str()))
 }
 
 impl state_res::Event for Pdu {

@@ -129,7 +129,7 @@ impl Rooms {
     /// The room versions that this server makes and takes part in.
     pub(crate) fn supported_versions() -> Vec<RoomVersionId> {
         use RoomVersionId as V;
-        vec![V::V3, V::V4, V::V5, V::V6, V::V7, V::V8, V::V9, V::V10, V::V11, V::V12]
+        vec![V::V1, V::V2, V::V3, V::V4, V::V5, V::V6, V::V7, V::V8, V::V9, V::V10, V::V11, V::V12]
     }
 
     /// The version of rooms whose creator names none.

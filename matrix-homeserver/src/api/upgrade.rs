@@ -86,7 +86,7 @@ fn successor(
     }
     let mut predecessor = json!({"room_id": room_id});
     if let Some(last) = room.view().extremities.first() {
-        predecessor["event_id"] = last.event_id.as_str().into();
+        predecessor["event_id"] = last.event.event_id.as_str().into();
     }
     creation_content.insert("predecessor".to_owned(), predecessor);
     let privileged =

@@ -5,12 +5,13 @@ use ruma::{
     OwnedUserId,
     canonical_json::CanonicalJsonError,
     events::TimelineEventType,
-    room_version_rules::RoomVersionRules,
+    room_version_rules::{EventIdFormatVersion, EventsReferenceFormatVersion, RoomVersionRules},
     signatures::{JsonError, hash_and_sign_event, reference_hash},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{Pdu, ServerKey, is_supported, room_id_of_create};
+use super::{Pdu, ServerKey, room_id_of_create};
 
 /// The largest event in bytes, complete with signatures ([size limits]).
 ///
@@ -40,9 +41,6 @@ pub(crate) enum EventError {
         /// What is wrong with it.
         reason: String,
     },
-    /// This server cannot write events for rooms of this version.
-    #[error("the room version is not supported")]
-    UnsupportedVersion,
 }
 
 impl From<JsonError> for EventError {
@@ -60,6 +58,15 @@ impl From<CanonicalJsonError> for EventError {
     }
 }
 
+/// How an event names another, in every room version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Reference {
+    pub(crate) event_id: OwnedEventId,
+    /// The event's hash, where its ID is not that hash: in room versions 1 and 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) hash: Option<Box<str>>,
+}
+
 /// An event before it is hashed and signed.
 #[derive(Debug, Clone)]
 pub(crate) struct Draft {
@@ -71,8 +78,8 @@ pub(crate) struct Draft {
     pub(crate) content: CanonicalJsonObject,
     pub(crate) origin_server_ts: MilliSecondsSinceUnixEpoch,
     pub(crate) redacts: Option<OwnedEventId>,
-    pub(crate) prev_events: Vec<OwnedEventId>,
-    pub(crate) auth_events: Vec<OwnedEventId>,
+    pub(crate) prev_events: Vec<Reference>,
+    pub(crate) auth_events: Vec<Reference>,
     pub(crate) depth: u64,
 }
 
@@ -98,9 +105,6 @@ fn check_sizes(event_type: &str, state_key: Option<&str>) -> Result<(), EventErr
 impl Draft {
     /// Hashes and signs the event. Returns it with its complete canonical JSON.
     pub(crate) fn sign(self, rules: &RoomVersionRules, key: &ServerKey) -> Result<(Pdu, String), EventError> {
-        if !is_supported(rules) {
-            return Err(EventError::UnsupportedVersion);
-        }
         let event_type = self.event_type.to_string();
         check_sizes(&event_type, self.state_key.as_deref())?;
         let content =
@@ -118,11 +122,15 @@ impl Draft {
                 put("redacts", value);
             }
         }
-        put("auth_events", references(&self.auth_events));
+        let chosen_id = chosen_event_id(rules, key);
+        if let Some(event_id) = &chosen_id {
+            put("event_id", event_id.as_str().into());
+        }
+        put("auth_events", references(&self.auth_events, rules));
         put("content", body.into());
         put("depth", integer(self.depth)?);
         put("origin_server_ts", integer(self.origin_server_ts.get().into())?);
-        put("prev_events", references(&self.prev_events));
+        put("prev_events", references(&self.prev_events, rules));
         if let Some(room_id) = &self.room_id {
             put("room_id", room_id.as_str().into());
         }
@@ -132,8 +140,14 @@ impl Draft {
         }
         put("type", event_type.into());
         hash_and_sign_event(key.server_name().as_str(), key.pair(), &mut object, &rules.redaction)?;
-        let event_id = EventId::new_v2_or_v3(&reference_hash(&object, rules)?)
-            .map_err(|error| EventError::Content { reason: error.to_string() })?;
+        let hash = reference_hash(&object, rules)?;
+        let (event_id, reference_hash) = match chosen_id {
+            Some(event_id) => (event_id, Some(hash.into_boxed_str())),
+            None => {
+                let event_id = EventId::new_v2_or_v3(&hash);
+                (event_id.map_err(|error| EventError::Content { reason: error.to_string() })?, None)
+            }
+        };
         let json = serde_json::to_string(&object)
             .map_err(|error| EventError::Content { reason: error.to_string() })?;
         if json.len() > MAX_EVENT_BYTES {
@@ -152,6 +166,7 @@ impl Draft {
         };
         let pdu = Pdu {
             event_id,
+            reference_hash,
             room_id,
             sender: self.sender,
             event_type: self.event_type,
@@ -159,8 +174,8 @@ impl Draft {
             content,
             origin_server_ts: self.origin_server_ts,
             depth: self.depth,
-            prev_events: self.prev_events,
-            auth_events: self.auth_events,
+            prev_events: ids(self.prev_events),
+            auth_events: ids(self.auth_events),
             redacts,
             rejected: false,
         };
@@ -168,8 +183,30 @@ impl Draft {
     }
 }
 
-fn references(ids: &[OwnedEventId]) -> CanonicalJsonValue {
-    CanonicalJsonValue::Array(ids.iter().map(|id| id.as_str().into()).collect())
+/// The ID of the next event, in the room versions that let the server choose it ([event IDs]).
+///
+/// [event IDs]: https://spec.matrix.org/v1.19/rooms/v1/#event-ids
+fn chosen_event_id(rules: &RoomVersionRules, key: &ServerKey) -> Option<OwnedEventId> {
+    (rules.event_id_format == EventIdFormatVersion::V1).then(|| EventId::new_v1(key.server_name()))
+}
+
+/// A list of events as other events name them: IDs, and in room versions 1 and 2 pairs of ID and hashes.
+fn references(references: &[Reference], rules: &RoomVersionRules) -> CanonicalJsonValue {
+    let with_hashes = rules.events_reference_format == EventsReferenceFormatVersion::V1;
+    let references = references.iter().map(|Reference { event_id, hash }| {
+        let event_id = CanonicalJsonValue::from(event_id.as_str());
+        if !with_hashes {
+            return event_id;
+        }
+        let hash = hash.as_deref().unwrap_or_default();
+        let hashes = CanonicalJsonObject::from([("sha256".to_owned(), hash.into())]);
+        CanonicalJsonValue::Array(vec![event_id, hashes.into()])
+    });
+    CanonicalJsonValue::Array(references.collect())
+}
+
+fn ids(references: Vec<Reference>) -> Vec<OwnedEventId> {
+    references.into_iter().map(|reference| reference.event_id).collect()
 }
 
 fn integer(number: u64) -> Result<CanonicalJsonValue, EventError> {

@@ -25,8 +25,14 @@ fn draft(event_type: &str, content: &Value) -> Draft {
         content: canonical_content(&to_raw_value(content).unwrap()).unwrap(),
         origin_server_ts: MilliSecondsSinceUnixEpoch(UInt::from(1_u32)),
         redacts: None,
-        prev_events: vec![event_id!("$prev").to_owned()],
-        auth_events: vec![event_id!("$auth").to_owned()],
+        prev_events: vec![Reference {
+            event_id: event_id!("$prev:hs.test").to_owned(),
+            hash: Some("cHJldg".into()),
+        }],
+        auth_events: vec![Reference {
+            event_id: event_id!("$auth:hs.test").to_owned(),
+            hash: Some("YXV0aA".into()),
+        }],
         depth: 7,
     }
 }
@@ -57,10 +63,20 @@ fn in_every_version_a_signed_event_is_verified_and_reads_as_what_was_drafted() {
 }
 
 #[test]
-fn versions_with_other_forms_of_references_are_refused() {
-    let rules = RoomVersionId::V2.rules().unwrap();
-    let error = draft("m.room.message", &json!({})).sign(&rules, &key()).unwrap_err();
-    assert!(matches!(error, EventError::UnsupportedVersion));
+fn in_the_first_versions_an_event_has_a_chosen_id_and_names_others_with_their_hashes() {
+    for version in [RoomVersionId::V1, RoomVersionId::V2] {
+        let rules = version.rules().unwrap();
+        let (pdu, json) = draft("m.room.message", &json!({})).sign(&rules, &key()).unwrap();
+        let wire: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(wire["event_id"], pdu.event_id.as_str());
+        assert_eq!(pdu.event_id.server_name(), Some(server_name!("hs.test")));
+        assert_eq!(wire["prev_events"], json!([["$prev:hs.test", { "sha256": "cHJldg" }]]));
+        assert_eq!(wire["auth_events"], json!([["$auth:hs.test", { "sha256": "YXV0aA" }]]));
+        let object: CanonicalJsonObject = serde_json::from_str(&json).unwrap();
+        assert_eq!(pdu.reference_hash.as_deref(), Some(&*reference_hash(&object, &rules).unwrap()));
+        let (other, _) = draft("m.room.message", &json!({})).sign(&rules, &key()).unwrap();
+        assert_ne!(pdu.event_id, other.event_id);
+    }
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub enum StartError {
     #[error("{0:?} is not a server name; use a host name, with a port if it needs one, like example.org")]
     ServerName(String),
     /// The room version is not supported.
-    #[error("{0:?} is not a room version of this server; use one of 3 to 12")]
+    #[error("{0:?} is not a room version of this server; use one of 1 to 12")]
     RoomVersion(String),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]

@@ -53,7 +53,7 @@ fn check_room(store: &Store, number: u64, head: &HeadRow, frontier: Position) ->
     }
     let mut ends_with_last = false;
     for extremity in &head.extremities {
-        let index = store.get(Tree::EventId, extremity.event_id.as_bytes())?;
+        let index = store.get(Tree::EventId, extremity.event.event_id.as_bytes())?;
         let index = index.ok_or(Problem::Disagrees("an event at its end is missing"))?;
         ends_with_last |= Position::from_suffix(&index) == Some(position);
     }

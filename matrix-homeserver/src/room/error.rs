@@ -54,7 +54,6 @@ impl From<EventError> for RoomError {
         match error {
             EventError::TooLarge | EventError::FieldTooLong { .. } => Self::TooLarge(error.to_string()),
             EventError::Content { .. } => Self::BadJson(error.to_string()),
-            EventError::UnsupportedVersion => Self::BadState(error.to_string()),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use imbl::OrdMap;
 use parking_lot::RwLock;
 use ruma::{
-    OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId, UserId, events::room::member::MembershipState,
+    OwnedRoomId, OwnedUserId, RoomVersionId, UserId, events::room::member::MembershipState,
     room_version_rules::RoomVersionRules,
 };
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ use super::{
     state_tree::{Root, StateTree},
     stored::StoredEvent,
 };
-use crate::store::Position;
+use crate::{event::Reference, store::Position};
 
 /// How many of the last events of a room are kept beside it.
 const RECENT: usize = 64;
@@ -85,7 +85,8 @@ pub(crate) struct RoomState {
 /// An event that no event follows yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Extremity {
-    pub(crate) event_id: OwnedEventId,
+    #[serde(flatten)]
+    pub(crate) event: Reference,
     pub(crate) depth: u64,
     /// The state after it.
     pub(crate) state_after: Root,

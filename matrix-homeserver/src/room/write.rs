@@ -246,7 +246,7 @@ impl Rooms {
         let mut auth_events = Vec::with_capacity(selection.len());
         for (event_type, state_key) in &selection {
             if let Some(event) = self.authority(head, state, event_type, state_key)? {
-                auth_events.push(event.pdu.event_id.clone());
+                auth_events.push(event.pdu.reference());
             }
         }
         let is_create = proposal.event_type == TimelineEventType::RoomCreate;
@@ -260,7 +260,7 @@ impl Rooms {
             content,
             origin_server_ts: proposal.origin_server_ts.unwrap_or_else(|| self.now()),
             redacts: proposal.redacts,
-            prev_events: state.extremities.iter().map(|extremity| extremity.event_id.clone()).collect(),
+            prev_events: state.extremities.iter().map(|extremity| extremity.event.clone()).collect(),
             auth_events,
             depth: depth + 1,
         };
@@ -383,10 +383,10 @@ impl Rooms {
 
         let prev_events = &event.pdu.prev_events;
         let linear = prev_events.len() == after.extremities.len()
-            && after.extremities.iter().all(|extremity| prev_events.contains(&extremity.event_id));
-        after.extremities.retain(|extremity| !prev_events.contains(&extremity.event_id));
+            && after.extremities.iter().all(|extremity| prev_events.contains(&extremity.event.event_id));
+        after.extremities.retain(|extremity| !prev_events.contains(&extremity.event.event_id));
         after.extremities.push(Extremity {
-            event_id: event.pdu.event_id.clone(),
+            event: event.pdu.reference(),
             depth: event.pdu.depth,
             state_after: state_after.root(),
         });

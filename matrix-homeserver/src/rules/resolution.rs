@@ -13,6 +13,8 @@ use ruma::{
 
 use crate::event::Pdu;
 
+mod v1;
+
 /// A state by the IDs of its events.
 pub(crate) type StateIds = StateMap<OwnedEventId>;
 
@@ -38,7 +40,11 @@ pub(crate) fn resolve(
     states: &[StateIds],
     fetch: impl Fn(&EventId) -> Option<Arc<Pdu>>,
 ) -> Result<StateIds, ResolveError> {
-    let StateResolutionVersion::V2(v2) = &rules.state_res else { return Err(ResolveError::Unsupported) };
+    let v2 = match &rules.state_res {
+        StateResolutionVersion::V1 => return Ok(v1::resolve(rules, states, fetch)),
+        StateResolutionVersion::V2(v2) => v2,
+        _ => return Err(ResolveError::Unsupported),
+    };
     let chains = states.iter().map(|state| auth_chain(state.values(), &fetch)).collect();
     Ok(state_res::resolve(&rules.authorization, v2, states, chains, &fetch, |conflicted| {
         Some(conflicted_subgraph(conflicted.values().flatten(), &fetch))

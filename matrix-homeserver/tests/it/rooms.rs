@@ -50,9 +50,39 @@ async fn rooms_are_made_in_every_supported_version() {
         let create = alice.state(&room, "m.room.create", "").await.unwrap().unwrap();
         assert_eq!(create["room_version"], version.as_str());
     }
+    let mut numbers: Vec<u32> = available.keys().map(|version| version.parse().unwrap()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=12).collect::<Vec<_>>());
     for version in ["999", "", "x"] {
         let refused = alice.create_room(json!({"room_version": version})).await.unwrap_err();
         assert_eq!(refused.errcode(), Some("M_UNSUPPORTED_ROOM_VERSION"), "{version}");
+    }
+}
+
+#[tokio::test]
+async fn rooms_of_the_first_versions_are_used_as_any_other_and_outlive_a_restart() {
+    for version in ["1", "2"] {
+        let dir = tempfile::tempdir().unwrap();
+        let server = Server::with(|builder| builder.data_dir(dir.path())).await;
+        let (alice, bob) = (server.hs.user("alice").await.unwrap(), server.hs.user("bob").await.unwrap());
+        let room =
+            alice.create_room(json!({"room_version": version, "preset": "public_chat"})).await.unwrap();
+        bob.join(&room).await.unwrap();
+        let event_id = bob.send_text(&room, "hello").await.unwrap();
+        let event_id = event_id.to_string();
+        assert!(event_id.ends_with(":hs.test"), "{event_id}");
+        let path = format!("{V3}/rooms/{room}/redact/{}/1", event_id.replace('$', "%24"));
+        let redacted = server.put(&path, bob.access_token(), json!({"reason": "spam"})).await.ok();
+        let path = format!("{V3}/rooms/{room}/event/{}", event_id.replace('$', "%24"));
+        let event = server.get(&path, alice.access_token()).await.ok();
+        assert_eq!(event["content"], json!({}));
+        assert_eq!(event["unsigned"]["redacted_because"]["event_id"], redacted["event_id"]);
+        server.stop().await;
+
+        let server = Server::with(|builder| builder.data_dir(dir.path())).await;
+        let bob = server.hs.user("bob").await.unwrap();
+        bob.send_text(&room, "again").await.unwrap();
+        assert_eq!(server.get(&path, bob.access_token()).await.ok()["content"], json!({}));
     }
 }
 

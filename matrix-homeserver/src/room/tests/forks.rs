@@ -1,6 +1,7 @@
 //! Histories that fork and come together again.
 
 use ruma::EventId;
+use sha1::{Digest, Sha1};
 
 use super::*;
 use crate::{
@@ -35,7 +36,7 @@ impl Fixture {
         let mut then = RoomState::empty();
         then.state = before.clone();
         then.extremities = vec![Extremity {
-            event_id: parent.pdu.event_id.clone(),
+            event: parent.pdu.reference(),
             depth: parent.pdu.depth,
             state_after: before.root(),
         }];
@@ -132,12 +133,45 @@ async fn of_two_topics_at_the_same_time_the_later_one_holds_whichever_came_first
 }
 
 #[tokio::test]
-async fn a_demotion_holds_against_what_the_demoted_user_did_at_the_same_time() {
+async fn in_version_1_the_deeper_topic_holds_and_of_equally_deep_ones_the_one_with_the_lower_hash() {
     let fixture = Fixture::new();
-    let room = fixture.room_of_version("alice", RoomVersionId::V11).await;
+    let room = fixture.room_of_version("alice", RoomVersionId::V1).await;
+    let topic = |n: u32| json!({ "topic": n.to_string() });
+    let fork = fixture.send(&room, "alice", "the fork").await.unwrap();
+    let mut equal = Vec::new();
+    for n in 0..4 {
+        let sent =
+            fixture.send_after(&room, &fork, "alice", "m.room.topic", Some(""), topic(n)).await.unwrap();
+        equal.push((Sha1::digest(sent.as_bytes()), n));
+    }
+    let (_, lowest) = *equal.iter().min().unwrap();
+    assert_eq!(fixture.state_of(&room, "alice", "m.room.topic", ""), topic(lowest));
+
+    let deep = fixture.send_after(&room, &fork, "alice", "m.room.message", None, json!({})).await.unwrap();
+    fixture.send_after(&room, &deep, "alice", "m.room.topic", Some(""), topic(9)).await.unwrap();
+    assert_eq!(fixture.state_of(&room, "alice", "m.room.topic", ""), topic(9));
+}
+
+#[tokio::test]
+async fn since_version_2_a_demotion_holds_against_what_the_demoted_user_did_at_the_same_time() {
+    for version in Rooms::supported_versions().into_iter().skip(1) {
+        a_demotion_holds(version).await;
+    }
+}
+
+async fn a_demotion_holds(version: RoomVersionId) {
+    let fixture = Fixture::new();
+    let creator_has_a_level = version != RoomVersionId::V12;
+    let room = fixture.room_of_version("alice", version).await;
     fixture.join(&room, "bob").await.unwrap();
     fixture.join(&room, "carol").await.unwrap();
-    let levels = |bob: u32| json!({ "users": { "@alice:hs.test": 100, "@bob:hs.test": bob } });
+    let levels = |bob: u32| {
+        let mut users = json!({ "@bob:hs.test": bob });
+        if creator_has_a_level {
+            users["@alice:hs.test"] = json!(100);
+        }
+        json!({ "users": users })
+    };
     fixture.set_state(&room, "alice", "m.room.power_levels", levels(50)).await.unwrap();
     let fork = fixture.send(&room, "alice", "the fork").await.unwrap();
     let kick = json!({ "membership": "leave" });
