@@ -237,7 +237,7 @@ async fn a_room_whose_event_fails_waits_and_the_others_do_not() {
 async fn a_parked_event_keeps_its_attempts_across_a_restart_and_is_not_interrupted() {
     let store = Store::temporary().unwrap();
     let first = Arc::new(Script { records: true, ..Script::default() });
-    let later = Outcome::Retry { after: Duration::from_millis(300), reason: "the test".to_owned() };
+    let later = Outcome::Retry { after: Duration::from_secs(2), reason: "the test".to_owned() };
     first.outcomes.lock().insert("$a".to_owned(), vec![later]);
     let inbox = open(&store, &first);
     accept(&inbox, "1", &[event("r", "a")]).await;

@@ -25,7 +25,7 @@ fn said_at(ms: u64) -> MilliSecondsSinceUnixEpoch {
 fn intents_with(fake: &Fake, store: Store) -> Intents {
     let policy = RetryPolicy::default()
         .pauses(Duration::from_millis(1), Duration::from_millis(2))
-        .deadline(Duration::from_millis(200));
+        .deadline(Duration::from_secs(1));
     let client = Client::with(&fake.url, Secret::new("as"), policy, Metrics::default()).expect("it is valid");
     let namespaces = Namespaces { users: vec![Namespace::exclusive("@irc_.*")], ..Namespaces::default() };
     let set = NamespaceSet::new(&namespaces).expect("the pattern is valid");

@@ -23,7 +23,7 @@ use crate::{
 fn outbox(fake: &Fake, store: Store) -> (Outbox, CancellationToken) {
     let policy = RetryPolicy::default()
         .pauses(Duration::from_millis(1), Duration::from_millis(2))
-        .deadline(Duration::from_millis(20));
+        .deadline(Duration::from_secs(1));
     let client = Client::with(&fake.url, Secret::new("as"), policy, Metrics::default()).expect("it is valid");
     let set = NamespaceSet::new(&Namespaces::default()).expect("it is empty");
     let intents = Intents::new(client, store.clone(), user_id!("@bot:hs").to_owned(), set);
