@@ -20,8 +20,10 @@ use crate::{
 mod crash;
 mod creating;
 mod forks;
+mod graphs;
 mod history;
 mod members;
+mod seam;
 mod sending;
 mod versions;
 

@@ -1,82 +1,8 @@
 //! Histories that fork and come together again.
 
-use ruma::EventId;
 use sha1::{Digest, Sha1};
 
 use super::*;
-use crate::{
-    event::canonical_content,
-    room::{
-        live::{Authorities, Extremity, RoomState},
-        write::{Proposal, Signed},
-    },
-    store::WriteSet,
-};
-
-impl Fixture {
-    /// Sends an event as if its sender's server knew nothing after `parent`.
-    async fn send_after(
-        &self,
-        room_id: &OwnedRoomId,
-        parent: &EventId,
-        sender: &str,
-        event_type: &str,
-        state_key: Option<&str>,
-        content: Value,
-    ) -> Result<OwnedEventId, RoomError> {
-        let rooms = &self.rooms;
-        let room = rooms.get(room_id)?.unwrap();
-        let (parent, _) = rooms.events().by_id(parent)?.unwrap();
-        let mut before = StateTree::at(parent.meta.state_before);
-        let mut set = WriteSet::new();
-        if let Some(key) = &parent.pdu.state_key {
-            before =
-                before.with(&self.store, &parent.pdu.event_type.to_string(), key, parent.number, &mut set)?;
-        }
-        let mut then = RoomState::empty();
-        then.state = before.clone();
-        then.extremities = vec![Extremity {
-            event: parent.pdu.reference(),
-            depth: parent.pdu.depth,
-            state_after: before.root(),
-        }];
-        for entry in before.entries(&self.store)? {
-            let event = rooms.events().expect(entry.number)?;
-            if let Some((user_id, member)) = write::member_of(&event) {
-                then.set_member(user_id, member);
-            }
-        }
-        let proposal = Proposal {
-            sender: user(sender),
-            event_type: event_type.into(),
-            state_key: state_key.map(str::to_owned),
-            content: raw(&content),
-            origin_server_ts: None,
-            redacts: None,
-            sent_by: None,
-        };
-        let pending = {
-            let mut guard = room.writer.lock().await;
-            let head = &mut *guard;
-            head.authorities = Authorities::default();
-            let body = canonical_content(&proposal.content)?;
-            let (pdu, json) = rooms.build(&room, head, &then, proposal, body)?;
-            rooms.authorize(&room, head, &then, &pdu)?;
-            head.authorities = Authorities::default();
-            let mut after = head.state.clone();
-            let event = rooms.insert(
-                &room,
-                head,
-                &mut after,
-                Signed { pdu, json, sent_by: None, before },
-                &mut set,
-            )?;
-            (event.pdu.event_id.clone(), rooms.stage(&room, head, after, set))
-        };
-        pending.1.await?;
-        Ok(pending.0)
-    }
-}
 
 #[tokio::test]
 async fn in_every_version_a_ban_on_one_side_of_a_fork_undoes_what_the_banned_user_did_on_the_other() {
@@ -91,10 +17,13 @@ async fn in_every_version_a_ban_on_one_side_of_a_fork_undoes_what_the_banned_use
         let fork = fixture.send(&room, "alice", "the fork").await.unwrap();
 
         let topic = json!({ "topic": "bob's" });
-        fixture.send_after(&room, &fork, "bob", "m.room.topic", Some(""), topic).await.unwrap();
+        fixture.send_after(&room, &[&fork], "bob", "m.room.topic", Some(""), topic).await.unwrap();
         assert_eq!(fixture.state_of(&room, "alice", "m.room.topic", "")["topic"], "bob's");
         let ban = json!({ "membership": "ban" });
-        fixture.send_after(&room, &fork, "alice", "m.room.member", Some("@bob:hs.test"), ban).await.unwrap();
+        fixture
+            .send_after(&room, &[&fork], "alice", "m.room.member", Some("@bob:hs.test"), ban)
+            .await
+            .unwrap();
 
         let live = fixture.rooms.get(&room).unwrap().unwrap();
         assert_eq!(live.view().extremities.len(), 2, "{version}");
@@ -125,7 +54,7 @@ async fn of_two_topics_at_the_same_time_the_later_one_holds_whichever_came_first
         let fork = fixture.send(&room, "alice", "the fork").await.unwrap();
         for n in [first, 1 - first] {
             let topic = json!({ "topic": n.to_string() });
-            fixture.send_after(&room, &fork, "alice", "m.room.topic", Some(""), topic).await.unwrap();
+            fixture.send_after(&room, &[&fork], "alice", "m.room.topic", Some(""), topic).await.unwrap();
         }
         let topic = fixture.state_of(&room, "alice", "m.room.topic", "");
         assert_eq!(topic["topic"], (1 - first).to_string());
@@ -141,14 +70,14 @@ async fn in_version_1_the_deeper_topic_holds_and_of_equally_deep_ones_the_one_wi
     let mut equal = Vec::new();
     for n in 0..4 {
         let sent =
-            fixture.send_after(&room, &fork, "alice", "m.room.topic", Some(""), topic(n)).await.unwrap();
+            fixture.send_after(&room, &[&fork], "alice", "m.room.topic", Some(""), topic(n)).await.unwrap();
         equal.push((Sha1::digest(sent.as_bytes()), n));
     }
     let (_, lowest) = *equal.iter().min().unwrap();
     assert_eq!(fixture.state_of(&room, "alice", "m.room.topic", ""), topic(lowest));
 
-    let deep = fixture.send_after(&room, &fork, "alice", "m.room.message", None, json!({})).await.unwrap();
-    fixture.send_after(&room, &deep, "alice", "m.room.topic", Some(""), topic(9)).await.unwrap();
+    let deep = fixture.send_after(&room, &[&fork], "alice", "m.room.message", None, json!({})).await.unwrap();
+    fixture.send_after(&room, &[&deep], "alice", "m.room.topic", Some(""), topic(9)).await.unwrap();
     assert_eq!(fixture.state_of(&room, "alice", "m.room.topic", ""), topic(9));
 }
 
@@ -175,8 +104,8 @@ async fn a_demotion_holds(version: RoomVersionId) {
     fixture.set_state(&room, "alice", "m.room.power_levels", levels(50)).await.unwrap();
     let fork = fixture.send(&room, "alice", "the fork").await.unwrap();
     let kick = json!({ "membership": "leave" });
-    fixture.send_after(&room, &fork, "bob", "m.room.member", Some("@carol:hs.test"), kick).await.unwrap();
-    fixture.send_after(&room, &fork, "alice", "m.room.power_levels", Some(""), levels(0)).await.unwrap();
+    fixture.send_after(&room, &[&fork], "bob", "m.room.member", Some("@carol:hs.test"), kick).await.unwrap();
+    fixture.send_after(&room, &[&fork], "alice", "m.room.power_levels", Some(""), levels(0)).await.unwrap();
     assert_eq!(fixture.state_of(&room, "alice", "m.room.power_levels", "")["users"]["@bob:hs.test"], 0);
     assert!(fixture.rooms.is_joined(&room, &user("carol")).unwrap());
 }

@@ -47,7 +47,7 @@ pub(super) fn resolve(
     }
     let winners: Vec<_> = conflicts
         .into_iter()
-        .filter_map(|(key, events)| Some((key, deepest_that_is_allowed(rules, events, &resolved, &fetch)?)))
+        .filter_map(|(key, events)| Some((key, deepest_that_is_allowed(rules, &events, &resolved, &fetch)?)))
         .collect();
     resolved.extend(winners);
     resolved
@@ -101,7 +101,7 @@ fn last_of_the_allowed_chain(
 /// Of events on which nothing else depends: the last that is allowed; if none is, the first.
 fn deepest_that_is_allowed(
     rules: &RoomVersionRules,
-    events: Vec<Arc<Pdu>>,
+    events: &[Arc<Pdu>],
     resolved: &StateIds,
     fetch: &impl Fn(&EventId) -> Option<Arc<Pdu>>,
 ) -> Option<OwnedEventId> {
