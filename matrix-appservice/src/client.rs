@@ -156,10 +156,15 @@ impl Client {
     ) -> Result<Answer, ClientError> {
         let deadline = Instant::now() + self.inner.retry.deadline;
         let mut attempt = 0;
+        let mut before = None;
         loop {
             attempt += 1;
             let error = match self.attempt(&method, url, headers, body.clone(), deadline).await {
                 Ok(answer) => return Ok(answer),
+                // The deadline fell into this attempt: what the one before met says more.
+                Err(ClientError::Timeout) if Instant::now() >= deadline => {
+                    return Err(before.unwrap_or(ClientError::Timeout));
+                }
                 Err(error) => error,
             };
             if !error.may_repeat(&method) {
@@ -171,6 +176,7 @@ impl Client {
             }
             self.inner.metrics.client_retries.inc();
             tracing::debug!(attempt, %error, "asking the homeserver again in {pause:?}");
+            before = Some(error);
             tokio::time::sleep(pause).await;
         }
     }

@@ -149,7 +149,7 @@ async fn a_refusal_is_final_and_says_what_the_homeserver_said() {
 #[tokio::test]
 async fn a_homeserver_that_stays_broken_is_given_up_at_the_deadline() {
     let fake = Fake::start(|_| Answer::error(503, "M_UNKNOWN")).await;
-    let client = impatient(&fake.url, Duration::from_secs(1));
+    let client = impatient(&fake.url, Duration::from_millis(500));
     let started = Instant::now();
     let error = client.send(a_put(), &Identity::bot()).await.expect_err("it never works");
     assert!(error.is_retryable());
@@ -170,7 +170,7 @@ async fn a_homeserver_that_does_not_answer_is_given_up_at_the_deadline() {
 #[tokio::test]
 async fn a_homeserver_that_is_not_there_is_retried_until_the_deadline() {
     // Nobody listens on port 1.
-    let client = impatient("http://127.0.0.1:1", Duration::from_secs(1));
+    let client = impatient("http://127.0.0.1:1", Duration::from_millis(500));
     let error = client.send(a_post(), &Identity::bot()).await.expect_err("nobody is there");
     assert!(matches!(error, ClientError::Connect(_)), "{error:?}");
     assert!(error.is_retryable());
@@ -187,7 +187,8 @@ async fn an_answer_that_is_cut_short_is_not_taken_for_one() {
             let _ = socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"vers").await;
         }
     });
-    let error = client(&url).send(a_post(), &Identity::bot()).await.expect_err("the answer is cut short");
+    let client = impatient(&url, Duration::from_millis(500));
+    let error = client.send(a_post(), &Identity::bot()).await.expect_err("the answer is cut short");
     assert!(matches!(error, ClientError::Broken(_)), "{error:?}");
 }
 
