@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod crash;
+mod differential;
 mod documents;
 mod draft;
 mod durability;

@@ -24,13 +24,18 @@ impl Synapse {
     /// Starts one that knows the given registration files; `None`, and the test counts as skipped, where Synapse is
     /// not installed.
     pub async fn start(registrations: &[&Path]) -> Option<Self> {
+        Self::start_with(registrations, "").await
+    }
+
+    /// The same with further settings, in YAML; none of them may be in the harness's configuration already.
+    pub async fn start_with(registrations: &[&Path], settings: &str) -> Option<Self> {
         let Some(program) = peers::find_synapse() else {
             peers::skipped("Synapse");
             return None;
         };
         let folder = tempfile::tempdir().expect("a temporary folder");
         let port = free_port();
-        write_files(folder.path(), port, registrations);
+        write_files(folder.path(), port, registrations, settings);
         let process = launch(&program, folder.path());
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let mut server = Self { process, program, address, folder };
@@ -62,9 +67,9 @@ fn launch(program: &Path, folder: &Path) -> Process {
     Process::start("synapse", &folder.join("log"), command)
 }
 
-fn write_files(folder: &Path, port: u16, registrations: &[&Path]) {
+fn write_files(folder: &Path, port: u16, registrations: &[&Path], settings: &str) {
     let registrations: Vec<_> = registrations.iter().map(|file| file.display().to_string()).collect();
-    let config = CONFIG
+    let config = (CONFIG.to_owned() + settings)
         .replace("{folder}", &folder.display().to_string())
         .replace("{port}", &port.to_string())
         .replace("{server_name}", crate::SERVER_NAME)
@@ -94,7 +99,7 @@ enable_registration_without_verification: true
 bcrypt_rounds: 4
 database: {name: sqlite3, args: {database: "{folder}/db"}}
 listeners:
-  - {port: {port}, bind_addresses: ["127.0.0.1"], type: http, tls: false, resources: [{names: [client]}]}
+  - {port: {port}, bind_addresses: ["127.0.0.1"], type: http, tls: false, resources: [{names: [client, keys, openid]}]}
 rc_message: {per_second: 1000000, burst_count: 1000000}
 rc_registration: {per_second: 1000000, burst_count: 1000000}
 rc_admin_redaction: {per_second: 1000000, burst_count: 1000000}
