@@ -12,6 +12,8 @@ use serde_json::{Value, json, value::to_raw_value};
 use super::*;
 use crate::room::Rooms;
 
+mod canonical;
+
 fn key() -> ServerKey {
     ServerKey::from_der(server_name!("hs.test").to_owned(), &ServerKey::generate(), "a_1").unwrap()
 }

@@ -4,6 +4,8 @@ use parking_lot::Mutex;
 
 use super::{Durability, KeyBuf, Position, Store, StoreError, Tree, WriteSet, key};
 
+mod atomic;
+
 fn put(tree: Tree, key: impl AsRef<[u8]>, value: &str) -> WriteSet {
     let mut set = WriteSet::new();
     set.put(tree, key, value);
