@@ -113,11 +113,10 @@ impl View<'_> {
         }
         let state = if was_ever_joined { self.state(&access, since, &tail)?.0 } else { Vec::new() };
         let account_data = self.sync.extras.room_account_data(&self.request.user_id, room_id, self.window);
-        Ok(Some(LeftRoom {
-            timeline: self.timeline(&access, &tail)?,
-            state: self.state_body(state),
-            account_data: account_data.into(),
-        }))
+        let mut timeline = self.timeline(&access, &tail)?;
+        // As in a room that is joined: the history is shown from its start, not continued.
+        timeline.limited |= was_ever_joined && since.is_none() && self.window.since.is_some();
+        Ok(Some(LeftRoom { timeline, state: self.state_body(state), account_data: account_data.into() }))
     }
 
     fn access(&self, room: &Arc<Room>, mine: &UserRoom, upto: Position) -> Result<Access, StoreError> {

@@ -437,6 +437,23 @@ fn a_waiting_request_is_small() {
     assert!(size_of_val(&waiting) < 1024, "{}", size_of_val(&waiting));
 }
 
+#[tokio::test]
+async fn who_came_back_and_left_between_two_requests_is_shown_the_history_from_its_start() {
+    let server = Server::new();
+    let room = server.fixture.room("alice").await;
+    let mut client = server.client_with("bob", json!({ "room": { "timeline": { "limit": 1000 } } }));
+    client.next().await;
+    for text in ["once", "again"] {
+        server.fixture.join(&room, "bob").await.unwrap();
+        server.fixture.send(&room, "bob", text).await.unwrap();
+        server.fixture.change(&room, "bob", MembershipAction::Leave, "bob").await.unwrap();
+        let response = client.next().await;
+        let left = &response["rooms"]["leave"][room.as_str()];
+        assert_eq!(bodies(left).last().map(String::as_str), Some(text));
+        assert_eq!(left["timeline"]["limited"], true);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_follows_a_busy_room_misses_nothing_and_gets_nothing_twice() {
     let server = Arc::new(Server::new());
