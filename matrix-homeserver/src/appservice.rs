@@ -8,6 +8,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use matrix_appservice::{NamespaceSet, Ownership, Registration};
@@ -16,8 +17,11 @@ use ruma::{OwnedServerName, OwnedUserId, RoomAliasId, ServerName, UserId};
 
 use crate::{fault::FaultDial, user::TokenHash};
 
+mod devices;
+mod drafted;
 mod interest;
 mod link;
+mod metrics;
 mod observer;
 mod ping;
 mod query;
@@ -25,15 +29,17 @@ mod queue;
 mod sender;
 mod thirdparty;
 
-use self::{interest::Interest, sender::Outgoing};
 pub(crate) use self::{
+    devices::{AppserviceDevices, Sources},
     link::{Link, LinkError},
+    metrics::DeliveryMetrics,
     observer::{AppserviceObserver, NamedRoom},
     ping::PingError,
     query::{Queries, QueryFailed},
     queue::Queues,
     thirdparty::Lookup,
 };
+use self::{interest::Interest, metrics::Delivery, sender::Outgoing};
 
 /// Why an application service cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +67,7 @@ pub(crate) struct Appservice {
     link: Option<Link>,
     interest: Interest,
     outgoing: Outgoing,
+    delivery: Delivery,
 }
 
 impl fmt::Debug for Appservice {
@@ -70,14 +77,9 @@ impl fmt::Debug for Appservice {
 }
 
 impl Appservice {
-    fn new(
-        registration: Registration,
-        server_name: &ServerName,
-        http: &LazyClient,
-        faults: &FaultDial,
-    ) -> Result<Self, RegistrationRefused> {
+    fn new(registration: Registration, all: &Appservices) -> Result<Self, RegistrationRefused> {
         let id = || registration.id.clone();
-        let sender = UserId::parse(format!("@{}:{server_name}", registration.sender_localpart))
+        let sender = UserId::parse(format!("@{}:{}", registration.sender_localpart, all.server_name))
             .map_err(|_| RegistrationRefused::Sender(id()))?;
         let namespaces =
             NamespaceSet::new(&registration.namespaces).map_err(|_| RegistrationRefused::Namespace(id()))?;
@@ -85,8 +87,9 @@ impl Appservice {
             .url
             .as_deref()
             .filter(|url| !url.is_empty())
-            .map(|url| Link::new(http.get(), url, &registration, faults.clone()));
+            .map(|url| Link::new(all.http.get(), url, &registration, all.legacy_for, all.faults.clone()));
         Ok(Self {
+            delivery: all.metrics.of(&registration.id),
             namespaces,
             sender,
             link,
@@ -150,6 +153,8 @@ pub(crate) struct Appservices {
     registered: RwLock<Registered>,
     queries: Queries,
     faults: FaultDial,
+    legacy_for: Duration,
+    pub(crate) metrics: DeliveryMetrics,
     pub(crate) queues: Queues,
 }
 
@@ -160,22 +165,33 @@ struct Registered {
 }
 
 impl Appservices {
-    pub(crate) fn new(server_name: &ServerName, queues: Queues, queries: Queries, faults: FaultDial) -> Self {
+    /// `legacy_for` is how long the drafts' paths are used before today's are tried again.
+    pub(crate) fn new(
+        server_name: &ServerName,
+        queues: Queues,
+        queries: Queries,
+        legacy_for: Duration,
+        faults: FaultDial,
+    ) -> Self {
         Self {
             server_name: server_name.to_owned(),
             http: LazyClient::default(),
             registered: RwLock::default(),
-            faults,
             queries,
+            legacy_for,
+            metrics: DeliveryMetrics::default(),
+            faults,
             queues,
         }
     }
 
     /// Adds an application service.
-    pub(crate) fn add(&self, registration: Registration) -> Result<Arc<Appservice>, RegistrationRefused> {
-        let token = TokenHash::of(registration.as_token.expose());
-        let appservice =
-            Arc::new(Appservice::new(registration, &self.server_name, &self.http, &self.faults)?);
+    pub(crate) fn add(
+        &self,
+        registration: Registration,
+        token: TokenHash,
+    ) -> Result<Arc<Appservice>, RegistrationRefused> {
+        let appservice = Arc::new(Appservice::new(registration, self)?);
         let mut registered = self.registered.write();
         let id = appservice.id();
         if registered.all.iter().any(|other| other.id() == id) {

@@ -4,12 +4,13 @@ use std::{error::Error, fmt, path::Path, sync::Arc, time::Duration};
 
 use matrix_appservice::{Registration, Secret};
 use ruma::{MilliSecondsSinceUnixEpoch, OwnedServerName, RoomVersionId, ServerName, UserId};
+use serde_json::json;
 use tokio::{net::TcpListener, sync::Notify};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     api::{self, ApiError, ApiResult, Requester, register::Nonces},
-    appservice::{AppserviceObserver, Appservices, Queries, Queues},
+    appservice::{AppserviceDevices, AppserviceObserver, Appservices, Queries, Queues, Sources},
     directory::Directory,
     event::ServerKey,
     fault::FaultDial,
@@ -18,7 +19,10 @@ use crate::{
     store::{Store, StoreError, Tree, WriteSet, key},
     sync,
     testing::TestUser,
-    user::{DeviceListTracker, Extras, Hasher, NewAccount, NewSession, UnreadCounter, UserError, Users},
+    user::{
+        DeviceListTracker, DeviceObserver, Extras, Hasher, NewAccount, NewSession, TokenHash, UnreadCounter,
+        UserError, Users,
+    },
 };
 
 mod actions;
@@ -57,6 +61,9 @@ pub(crate) struct Config {
     pub(crate) appservice_backoff: Duration,
     /// How long an application service may take to answer one query.
     pub(crate) appservice_query_timeout: Duration,
+    /// How long the drafts' paths are used, where an application service served nothing else, before today's are tried
+    /// again.
+    pub(crate) appservice_legacy_retry: Duration,
 }
 
 impl Config {
@@ -74,6 +81,7 @@ impl Config {
             max_upload_size: 50 << 20,
             appservice_backoff: Duration::from_secs(1),
             appservice_query_timeout: Duration::from_secs(20),
+            appservice_legacy_retry: Duration::from_mins(5),
         }
     }
 }
@@ -114,7 +122,9 @@ impl Services {
         let faults = FaultDial::default();
         let queries = Queries::new(config.appservice_query_timeout);
         let queues = Queues::new(store.clone());
-        let appservices = Arc::new(Appservices::new(&config.server_name, queues, queries, faults.clone()));
+        let legacy_for = config.appservice_legacy_retry;
+        let appservices =
+            Arc::new(Appservices::new(&config.server_name, queues, queries, legacy_for, faults.clone()));
         let directory = Arc::new(Directory::open(store.clone())?);
         let observer = AppserviceObserver { appservices: appservices.clone(), directory: directory.clone() };
         let rooms_config = RoomsConfig {
@@ -123,9 +133,10 @@ impl Services {
             clock: Arc::new(MilliSecondsSinceUnixEpoch::now),
         };
         let rooms = Rooms::new(store.clone(), rooms_config, Arc::new(observer))?;
-        let users = Arc::new(Users::open(store, config.server_name.clone(), hasher)?);
-        wake_for_typing(&users, &rooms);
-        wake_for_keys(&users, &rooms);
+        let devices: Arc<dyn DeviceObserver> = Arc::new(AppserviceDevices(appservices.clone()));
+        let users = Arc::new(Users::open(store, config.server_name.clone(), hasher, &devices)?);
+        wake_for_typing(&users, &rooms, &appservices, &directory);
+        wake_for_keys(&users, &rooms, &appservices);
         let device_lists = Arc::new(DeviceListTracker { users: users.clone(), rooms: rooms.clone() });
         let unread = Arc::new(UnreadCounter::new(users.clone(), rooms.clone()));
         let extras = Extras {
@@ -176,10 +187,13 @@ impl Services {
         self.limits.take(limit, whose).map_err(ApiError::limit_exceeded)
     }
 
-    /// Counts something that a user does. Application services are limited only if their registration says so.
+    /// Counts something that a user does. Of the users of application services those are
+    /// limited whose registration says so; the sender never.
     pub(crate) fn throttle_user(&self, limit: Limit, requester: &Requester) -> ApiResult<()> {
         match &requester.appservice {
-            Some(appservice) if !appservice.is_rate_limited() => Ok(()),
+            Some(appservice) if !appservice.is_rate_limited() || requester.user_id == appservice.sender() => {
+                Ok(())
+            }
             _ => self.throttle(limit, requester.user_id.as_str()),
         }
     }
@@ -199,7 +213,17 @@ impl Services {
         self: &Arc<Self>,
         registration: Registration,
     ) -> Result<(), StartError> {
-        let appservice = self.appservices.add(registration)?;
+        let token = TokenHash::of(registration.as_token.expose());
+        self.add_appservice_with(registration, token).await
+    }
+
+    /// Serves an application service that shows a token of which only the hash is known.
+    pub(crate) async fn add_appservice_with(
+        self: &Arc<Self>,
+        registration: Registration,
+        token: TokenHash,
+    ) -> Result<(), StartError> {
+        let appservice = self.appservices.add(registration, token)?;
         let account = NewAccount { appservice: Some(appservice.id().to_owned()), ..NewAccount::default() };
         match self.users.register(appservice.sender(), account, None).await {
             Ok(_) | Err(UserError::InUse) => {}
@@ -208,11 +232,25 @@ impl Services {
         }
         self.appservices.start_sender(
             appservice,
-            self.rooms.clone(),
+            Sources {
+                rooms: self.rooms.clone(),
+                users: self.users.clone(),
+                directory: self.directory.clone(),
+            },
             self.config.appservice_backoff,
             self.shutdown.clone(),
             &self.tracker,
         );
+        Ok(())
+    }
+}
+
+impl Services {
+    /// Serves the application services again that registered themselves before the server was stopped.
+    pub(crate) async fn add_drafted_appservices(self: &Arc<Self>) -> Result<(), StartError> {
+        for (registration, token) in self.appservices.queues.drafted()? {
+            self.add_appservice_with(registration, token).await?;
+        }
         Ok(())
     }
 }
@@ -234,20 +272,33 @@ fn server_key(store: &Store, server_name: &ServerName) -> Result<ServerKey, Stor
         .map_err(|_| StoreError::damaged("the signing key"))
 }
 
-/// Who waits for news of a room is woken when somebody starts or stops typing there.
-fn wake_for_typing(users: &Users, rooms: &Rooms) {
-    let rooms = rooms.clone();
+/// Who waits for news of a room is woken when somebody starts or stops typing there, and application services are told.
+fn wake_for_typing(
+    users: &Arc<Users>,
+    rooms: &Rooms,
+    appservices: &Arc<Appservices>,
+    directory: &Arc<Directory>,
+) {
+    let (rooms, appservices, directory) = (rooms.clone(), appservices.clone(), directory.clone());
+    let typing = Arc::downgrade(&users.typing);
     users.typing.listen(move |room_id| {
         if let Ok(Some(room)) = rooms.get(room_id) {
             rooms.wakers().wake_room(&room.view());
+        }
+        let Some(typing) = typing.upgrade() else { return };
+        let content = json!({"user_ids": typing.now(room_id)});
+        let edu = json!({"type": "m.typing", "room_id": room_id, "content": content});
+        if let Err(error) = appservices.tell_room(&rooms, &directory, room_id, &edu) {
+            tracing::error!(%error, %room_id, "application services were not told who types");
         }
     });
 }
 
 /// Who shares a room with somebody is woken when that user's keys change.
-fn wake_for_keys(users: &Users, rooms: &Rooms) {
-    let rooms = rooms.clone();
+fn wake_for_keys(users: &Users, rooms: &Rooms, appservices: &Arc<Appservices>) {
+    let (rooms, appservices) = (rooms.clone(), appservices.clone());
     users.keys.changes().listen(move |user_id| {
+        appservices.keys_were_changed();
         rooms.wakers().wake(user_id);
         for room_id in rooms.joined_rooms(user_id).unwrap_or_default() {
             if let Ok(Some(room)) = rooms.get(&room_id) {

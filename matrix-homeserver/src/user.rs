@@ -12,6 +12,7 @@ mod account_data;
 mod backup;
 mod device;
 mod device_lists;
+mod device_observer;
 mod extras;
 mod filter;
 mod keys;
@@ -31,6 +32,7 @@ pub(crate) use self::{
     backup::{Backup, BackupError, Backups, SessionKey, SessionKeys},
     device::{Device, Login, NewSession, random_text},
     device_lists::DeviceListTracker,
+    device_observer::DeviceObserver,
     extras::Extras,
     keys::{CrossSigning, KeyUpload, Keys, KeysError, Usage},
     localpart::{LocalpartError, Naming},
@@ -40,7 +42,7 @@ pub(crate) use self::{
     push::{PUSH_RULES, rules_content, rules_json},
     receipt::{Receipt, Receipts, content as receipt_content},
     session::{Session, Sessions, TokenHash},
-    to_device::{ToDevice, ToDeviceMessage},
+    to_device::{ToDevice, ToDeviceMessage, row_key as to_device_row},
     typing::Typing,
     unread::UnreadCounter,
 };
@@ -103,11 +105,12 @@ impl Users {
         store: Store,
         server_name: OwnedServerName,
         hasher: Hasher,
+        observer: &Arc<dyn DeviceObserver>,
     ) -> Result<Self, StoreError> {
         Ok(Self {
-            keys: Keys::open(store.clone())?,
+            keys: Keys::open(store.clone(), observer.clone())?,
             backups: Backups::new(store.clone()),
-            to_device: ToDevice::new(store.clone()),
+            to_device: ToDevice::new(store.clone(), observer.clone()),
             typing: Typing::new(store.clone()),
             receipts: Receipts::new(store.clone()),
             presence: Presence::new(store.clone()),

@@ -1,5 +1,5 @@
 //! The draft's registration of application services over HTTP: `POST /register` and `POST /unregister`. Served only
-//! where the drafts are.
+//! where the drafts are. Who has registered stays registered when the server is started again.
 
 use axum::{
     extract::State,
@@ -7,7 +7,7 @@ use axum::{
     routing::post,
 };
 use http::StatusCode;
-use matrix_appservice::{Secret, registration::DraftRegistration};
+use matrix_appservice::{NamespaceSet, Secret, registration::DraftRegistration};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -38,16 +38,26 @@ pub(super) async fn register_appservice(app: &AppState, body: Value) -> ApiResul
     if !known.is_empty() && !known.iter().any(|known| known.matches(token.expose())) {
         return Err(ApiError::forbidden("this server does not know the application service"));
     }
+    if NamespaceSet::new(&draft.namespaces).is_err() {
+        return Err(ApiError::invalid_param("the namespaces are not regular expressions"));
+    }
+    let hash = TokenHash::of(token.expose());
+    if let Some(known) = app.appservices.by_token(&hash)
+        && !app.appservices.queues.is_drafted(known.id())?
+    {
+        return Err(ApiError::forbidden("the application service is registered by a file"));
+    }
     let digest = Sha256::digest(token.expose().as_bytes());
     let name = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>();
     let registration =
         draft.into_registration(format!("draft-{name}"), format!("as_{name}"), Secret::generate());
     let hs_token = registration.hs_token.expose().to_owned();
+    app.appservices.queues.keep_drafted(&registration, hash).await?;
     // Registering once more replaces what was registered before.
-    let replaced = app.appservices.remove(&TokenHash::of(token.expose()));
-    app.add_appservice(registration).await.map_err(|refused| {
-        tracing::warn!(%refused, again = replaced.is_some(), "an application service could not register itself");
-        ApiError::unknown("the namespaces are not regular expressions")
+    app.appservices.remove(&hash);
+    app.add_appservice(registration).await.map_err(|error| {
+        tracing::warn!(%error, "an application service could not register itself");
+        ApiError::unknown("the application service cannot be served")
     })?;
     Ok(Reply(json!({"hs_token": hs_token})).into_response())
 }
@@ -61,9 +71,15 @@ async fn unregister(State(app): State<AppState>, Json(body): Json<Unregistration
     let Some(token) = body.as_token else {
         return Err(ApiError::new(StatusCode::UNAUTHORIZED, "M_MISSING_TOKEN", "as_token is missing"));
     };
-    let Some(removed) = app.appservices.remove(&TokenHash::of(&token)) else {
-        return Err(ApiError::forbidden("no application service is registered with this token"));
+    let hash = TokenHash::of(&token);
+    let queues = &app.appservices.queues;
+    let known = app.appservices.by_token(&hash);
+    let Some(known) = known.filter(|known| queues.is_drafted(known.id()).unwrap_or(false)) else {
+        return Err(ApiError::forbidden("no application service registered itself with this token"));
     };
-    app.appservices.queues.drop_all(removed.id()).await?;
+    // In this order: a crash in between leaves an application service that is registered, and can unregister again.
+    app.appservices.remove(&hash);
+    queues.drop_all(known.id()).await?;
+    queues.forget_drafted(known.id()).await?;
     Ok(Empty)
 }

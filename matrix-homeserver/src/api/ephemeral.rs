@@ -44,9 +44,7 @@ async fn set_typing(
     app.joined_room(&room_id, &user_id)?;
     if body.typing {
         let timeout = Duration::from_millis(body.timeout.unwrap_or(TYPING));
-        if app.users.typing.start(&room_id, &user_id, timeout).await? {
-            app.tell_typing(&room_id)?;
-        }
+        app.users.typing.start(&room_id, &user_id, timeout).await?;
     } else {
         app.stop_typing(&room_id, &user_id).await?;
     }

@@ -67,6 +67,13 @@ impl Appservice {
         known.by_name || !known.members.is_empty()
     }
 
+    /// Whether one of its users is in a room.
+    pub(super) fn has_members_in(&self, room_id: &RoomId, room: &dyn RoomFacts) -> bool {
+        let mut rooms = self.interest.rooms.lock();
+        let known = rooms.entry(room_id.to_owned()).or_insert_with(|| self.look_at(room_id, room));
+        !known.members.is_empty()
+    }
+
     fn look_at(&self, room_id: &RoomId, room: &dyn RoomFacts) -> RoomInterest {
         let by_name = self.namespaces.room(room_id.as_str()) != Ownership::None
             || room.aliases().iter().any(|alias| self.may_own_alias(alias));

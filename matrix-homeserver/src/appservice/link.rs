@@ -1,22 +1,15 @@
-//! The way to an application service: HTTP, with its token, by today's paths or by the drafts'.
+//! The way to an application service: HTTP, with its token, by today's paths or by the drafts'
+//! ([legacy routes](https://spec.matrix.org/v1.19/application-service-api/#legacy-routes)).
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Method, StatusCode, header};
 use matrix_appservice::{Registration, Secret};
+use parking_lot::Mutex;
 
-use crate::{
-    fault::{self, Fault, FaultDial},
-    user::now_ms,
-};
+use crate::fault::{self, Fault, FaultDial};
 
-/// How long the drafts' paths are used before today's are tried again
-/// ([legacy routes](https://spec.matrix.org/v1.19/application-service-api/#legacy-routes)).
-const LEGACY_MS: u64 = 300_000;
 /// The largest answer that is read.
 const MAX_ANSWER: usize = 1 << 20;
 /// How long to wait for a connection.
@@ -57,7 +50,12 @@ impl Answer {
         body.get("errcode")?.as_str().map(ToOwned::to_owned)
     }
 
-    /// Whether this is what a server says that does not know the path, rather than an answer to the question.
+    /// Whether this answers the question: yes, or that there is no such thing.
+    fn is_answer(&self) -> bool {
+        self.status.is_success() || (self.status == StatusCode::NOT_FOUND && !self.is_unrecognized())
+    }
+
+    /// Whether this is what a server says that does not know the path.
     fn is_unrecognized(&self) -> bool {
         match self.status {
             StatusCode::NOT_FOUND => self.errcode().is_none_or(|errcode| errcode == "M_UNRECOGNIZED"),
@@ -81,14 +79,27 @@ pub(crate) struct Call<'a> {
     pub(crate) timeout: Duration,
 }
 
+/// Which paths an application service is known to serve.
+#[derive(Debug, Clone, Copy)]
+enum Dialect {
+    /// It has answered neither yet.
+    Unknown,
+    Today,
+    /// The drafts'. It may be updated, so today's are tried again after a while.
+    Legacy {
+        since: Instant,
+    },
+}
+
 #[derive(Debug)]
 pub(crate) struct Link {
     http: reqwest::Client,
     appservice: String,
     base_url: String,
     hs_token: Secret,
-    /// Until when the drafts' paths are used, in milliseconds since 1970.
-    legacy_until: AtomicU64,
+    dialect: Mutex<Dialect>,
+    /// How long the drafts' paths are used before today's are tried again.
+    legacy_for: Duration,
     faults: FaultDial,
 }
 
@@ -97,6 +108,7 @@ impl Link {
         http: reqwest::Client,
         url: &str,
         registration: &Registration,
+        legacy_for: Duration,
         faults: FaultDial,
     ) -> Self {
         Self {
@@ -104,7 +116,8 @@ impl Link {
             appservice: registration.id.clone(),
             base_url: url.trim_end_matches('/').to_owned(),
             hs_token: registration.hs_token.clone(),
-            legacy_until: AtomicU64::new(0),
+            dialect: Mutex::new(Dialect::Unknown),
+            legacy_for,
             faults,
         }
     }
@@ -133,21 +146,47 @@ impl Link {
         }
     }
 
+    /// Today's path first, and the drafts' if that does not succeed; the other way round while the application service
+    /// is known to serve the drafts'. One that is known to serve today's is asked by the drafts' path only if it does
+    /// not know today's any more.
     async fn call_unharmed(&self, call: &Call<'_>) -> Result<Answer, LinkError> {
         let Some(legacy) = call.legacy else { return self.request(call, call.path).await };
-        let speaks_legacy = now_ms() < self.legacy_until.load(Ordering::Relaxed);
-        let (first, second) = if speaks_legacy { (legacy, call.path) } else { (call.path, legacy) };
-        let answer = self.request(call, first).await?;
-        if !answer.is_unrecognized() {
+        let dialect = *self.dialect.lock();
+        if let Dialect::Legacy { since } = dialect
+            && since.elapsed() < self.legacy_for
+        {
+            let answer = self.request(call, legacy).await?;
+            if !answer.is_unrecognized() {
+                return Ok(answer);
+            }
+            return self.try_second(call, call.path, answer, Dialect::Today).await;
+        }
+        let answer = self.request(call, call.path).await?;
+        if answer.is_answer() {
+            *self.dialect.lock() = Dialect::Today;
             return Ok(answer);
         }
-        let second_answer = self.request(call, second).await?;
-        if second_answer.is_unrecognized() {
+        if matches!(dialect, Dialect::Today) && !answer.is_unrecognized() {
             return Ok(answer);
         }
-        let until = if speaks_legacy { 0 } else { now_ms() + LEGACY_MS };
-        self.legacy_until.store(until, Ordering::Relaxed);
-        Ok(second_answer)
+        self.try_second(call, legacy, answer, Dialect::Legacy { since: Instant::now() }).await
+    }
+
+    /// Makes the request by another path. Where that is no answer either, the first refusal stands.
+    async fn try_second(
+        &self,
+        call: &Call<'_>,
+        path: &str,
+        refusal: Answer,
+        dialect: Dialect,
+    ) -> Result<Answer, LinkError> {
+        match self.request(call, path).await {
+            Ok(answer) if answer.is_answer() => {
+                *self.dialect.lock() = dialect;
+                Ok(answer)
+            }
+            _ => Ok(refusal),
+        }
     }
 
     async fn request(&self, call: &Call<'_>, path: &str) -> Result<Answer, LinkError> {

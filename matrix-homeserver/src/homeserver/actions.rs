@@ -179,19 +179,7 @@ impl Services {
 
     /// The user has stopped typing in a room.
     pub(crate) async fn stop_typing(&self, room_id: &RoomId, user_id: &UserId) -> Result<(), StoreError> {
-        if self.users.typing.stop(room_id, user_id).await? {
-            self.tell_typing(room_id)?;
-        }
-        Ok(())
-    }
-
-    /// Tells the application services who types in a room.
-    pub(crate) fn tell_typing(&self, room_id: &RoomId) -> Result<(), StoreError> {
-        let users = self.users.typing.now(room_id);
-        self.tell_room(
-            room_id,
-            &json!({"type": "m.typing", "room_id": room_id, "content": {"user_ids": users}}),
-        )
+        self.users.typing.stop(room_id, user_id).await.map(drop)
     }
 
     /// Keeps a receipt and tells the application services of it.
@@ -209,15 +197,7 @@ impl Services {
     }
 
     fn tell_room(&self, room_id: &RoomId, edu: &Value) -> Result<(), StoreError> {
-        if !self.appservices.wants_ephemeral() {
-            return Ok(());
-        }
-        if let Some(room) = self.rooms.get(room_id)? {
-            let view = room.view();
-            let named = NamedRoom { room_id, view: &view, directory: &self.directory };
-            self.appservices.push_ephemeral(room_id, &named, edu);
-        }
-        Ok(())
+        self.appservices.tell_room(&self.rooms, &self.directory, room_id, edu)
     }
 
     /// Changes a user's presence, and tells those who share a room with the user.

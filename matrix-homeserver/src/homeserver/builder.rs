@@ -163,6 +163,13 @@ impl HomeserverBuilder {
         self
     }
 
+    /// How long the drafts' paths are used for an application service that did not serve today's, before those are tried
+    /// again. Default: 5 min.
+    pub fn appservice_legacy_retry(mut self, after: Duration) -> Self {
+        self.adjust.appservice_legacy_retry = after;
+        self
+    }
+
     /// The largest JSON body that is accepted, in bytes. Default: 1 MiB.
     pub fn max_request_size(mut self, bytes: usize) -> Self {
         self.adjust.max_request_size = bytes;
@@ -196,6 +203,9 @@ impl HomeserverBuilder {
         let services = Services::new(config, store, self.data_dir.as_deref(), url.clone())?;
         let services = Arc::new(services);
         // Before the first request: what is accepted without an application service never reaches it.
+        if services.config.drafts {
+            services.add_drafted_appservices().await?;
+        }
         for registration in &self.registrations {
             if let Err(error) = services.add_appservice(registration.clone()).await {
                 services.stop();

@@ -15,7 +15,7 @@ use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::parse_row;
+use super::{DeviceObserver, parse_row};
 use crate::{
     store::{KeyBuf, Position, Store, StoreError, Tree, WriteSet, key},
     sync::KeyCounts,
@@ -90,12 +90,13 @@ pub(crate) struct Keys {
     changing: tokio::sync::Mutex<()>,
     counts: Arc<Mutex<Counts>>,
     changes: Arc<Changes>,
+    observer: Arc<dyn DeviceObserver>,
 }
 
 impl Keys {
-    pub(super) fn open(store: Store) -> Result<Self, StoreError> {
+    pub(super) fn open(store: Store, observer: Arc<dyn DeviceObserver>) -> Result<Self, StoreError> {
         let changes = Arc::new(Changes::open(&store)?);
-        Ok(Self { store, changing: tokio::sync::Mutex::default(), counts: Arc::default(), changes })
+        Ok(Self { store, changing: tokio::sync::Mutex::default(), counts: Arc::default(), changes, observer })
     }
 
     /// What changes of keys there were, and who is to hear of them.
@@ -167,6 +168,7 @@ impl Keys {
         if writes.is_empty() {
             return Ok(());
         }
+        self.observer.keys_left(user_id, device_id, &mut writes);
         let (counts, whose) = (self.counts.clone(), (user_id.to_owned(), device_id.to_owned()));
         writes.on_commit(move |_| drop(counts.lock().remove(&whose)));
         self.store.commit(writes).await.map(drop)

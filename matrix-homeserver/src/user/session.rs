@@ -19,7 +19,19 @@ impl TokenHash {
         Self(Sha256::digest(token.as_bytes()).into())
     }
 
-    pub(super) fn to_hex(self) -> String {
+    /// Reads what [`to_hex`](Self::to_hex) wrote.
+    pub(crate) fn from_hex(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        if text.len() != 64 {
+            return None;
+        }
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+
+    pub(crate) fn to_hex(self) -> String {
         use fmt::Write;
         self.0.iter().fold(String::with_capacity(64), |mut hex, byte| {
             let _ = write!(hex, "{byte:02x}");

@@ -4,10 +4,13 @@
 //!
 //! [send-to-device messaging]: https://spec.matrix.org/v1.19/client-server-api/#send-to-device-messaging
 
+use std::sync::Arc;
+
 use parking_lot::Mutex;
 use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
 use serde_json::value::RawValue;
 
+use super::DeviceObserver;
 use crate::{
     room::{Known, Transactions, TxnKey},
     store::{KeyBuf, Position, Store, StoreError, Tree, WriteSet, key},
@@ -28,11 +31,12 @@ pub(crate) struct ToDevice {
     store: Store,
     /// One at a time finds out whether its transaction ID is new.
     sending: Mutex<()>,
+    observer: Arc<dyn DeviceObserver>,
 }
 
 impl ToDevice {
-    pub(super) fn new(store: Store) -> Self {
-        Self { store, sending: Mutex::default() }
+    pub(super) fn new(store: Store, observer: Arc<dyn DeviceObserver>) -> Self {
+        Self { store, sending: Mutex::default(), observer }
     }
 
     /// Puts messages in line, all or none, and once however often the request is repeated. `wake` is called for every
@@ -51,13 +55,14 @@ impl ToDevice {
             writes.positioned(|_, _| {});
             if transactions.lookup(txn)? == Known::No {
                 let mut receivers = Vec::with_capacity(messages.len());
-                for ToDeviceMessage { user_id, device_id, event } in messages {
-                    let row = row_key(&user_id, &device_id);
-                    let event = event.get().as_bytes().to_vec();
+                for message in messages {
+                    let row = row_key(&message.user_id, &message.device_id);
+                    let event = message.event.get().as_bytes().to_vec();
                     writes.positioned(move |position, rows| {
                         rows.put(Tree::Edge, row.position(position), event);
                     });
-                    receivers.push(user_id);
+                    self.observer.message(&message, &mut writes);
+                    receivers.push(message.user_id);
                 }
                 transactions.record(txn, "", &mut writes);
                 writes.on_visible(move |_| receivers.iter().for_each(|user_id| wake(user_id)));
@@ -108,6 +113,7 @@ impl ToDevice {
     }
 }
 
-fn row_key(user_id: &UserId, device_id: &DeviceId) -> KeyBuf {
+/// The rows of what waits for a device, by position.
+pub(crate) fn row_key(user_id: &UserId, device_id: &DeviceId) -> KeyBuf {
     key(["to_device", user_id.as_str(), device_id.as_str()])
 }

@@ -192,8 +192,9 @@ async fn rooms_are_of_interest_by_their_alias_and_their_id() {
 async fn refusing(times: usize, status: StatusCode) -> FakeAppservice {
     let refused = Arc::new(AtomicUsize::new(0));
     FakeAppservice::scripted(move |request| {
-        let refuse =
-            request.path.contains("/transactions/") && refused.fetch_add(1, Ordering::SeqCst) < times;
+        let refuse = request.path.starts_with("/_matrix/app/v1/transactions/")
+            && refused.fetch_add(1, Ordering::SeqCst) < times;
+        let refuse = refuse || request.path.starts_with("/transactions/");
         Box::pin(async move { if refuse { (status, json!({})) } else { (StatusCode::OK, json!({})) } })
     })
     .await
@@ -203,24 +204,26 @@ async fn refusing(times: usize, status: StatusCode) -> FakeAppservice {
 async fn a_transaction_that_was_not_acknowledged_comes_again_unchanged_before_any_other() {
     for status in [StatusCode::INTERNAL_SERVER_ERROR, StatusCode::BAD_REQUEST, StatusCode::CREATED] {
         let appservice = refusing(4, status).await;
+        let next_transaction =
+            || appservice.next(|request| request.path.starts_with("/_matrix/app/v1/transactions/"));
         let server = server_with(&appservice).await;
         let alice = server.hs.user("alice").await.unwrap();
         let bot = TestUser::masqueraded(server.hs.url(), ruma::user_id!("@bot:hs.test"), AS_TOKEN);
         let room = bot.create_room(json!({"preset": "public_chat"})).await.unwrap();
-        let first = appservice.next_transaction().await;
+        let first = next_transaction().await;
         alice.join(&room).await.unwrap();
         for number in 0..150 {
             alice.send_text(&room, &number.to_string()).await.unwrap();
         }
         for _ in 0..4 {
-            let again = appservice.next_transaction().await;
+            let again = next_transaction().await;
             assert_eq!(again.path, first.path);
             assert_eq!(again.raw, first.raw, "not a byte may differ");
         }
         let mut bodies = Vec::new();
         let mut last = first.id().parse::<u64>().unwrap();
         while bodies.len() < 150 {
-            let next = appservice.next_transaction().await;
+            let next = next_transaction().await;
             let id = next.id().parse::<u64>().unwrap();
             assert!(id > last, "{id} after {last}");
             assert!(next.events().len() <= 100);
@@ -287,6 +290,177 @@ async fn the_drafts_paths_are_used_where_todays_are_unknown() {
     bot.create_room(json!({})).await.unwrap();
     let next = appservice.next_transaction().await;
     assert!(next.path.starts_with("/transactions/"), "the drafts' paths are remembered: {}", next.path);
+}
+
+#[tokio::test]
+async fn any_refusal_of_todays_path_leads_to_the_drafts_path_and_back_when_that_has_been_a_while() {
+    let updated = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let is_updated = updated.clone();
+    let appservice = FakeAppservice::scripted(move |request| {
+        let known = is_updated.load(Ordering::SeqCst) || request.path.starts_with("/transactions/");
+        let status = if known { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
+        Box::pin(async move { (status, json!({})) })
+    })
+    .await;
+    let registration = appservice.registration();
+    let server =
+        Server::with(|b| b.registration(registration).appservice_legacy_retry(Duration::from_millis(1)))
+            .await;
+    let bot = TestUser::masqueraded(server.hs.url(), ruma::user_id!("@bot:hs.test"), AS_TOKEN);
+    let room = bot.create_room(json!({})).await.unwrap();
+    let today = |request: &Request| request.path.starts_with("/_matrix/app/v1/transactions/");
+    let first = appservice.next(today).await;
+    let second = appservice.next_transaction().await;
+    assert_eq!((second.path.as_str(), second.raw), ("/transactions/1", first.raw));
+    updated.store(true, Ordering::SeqCst);
+    // Every transaction tries today's path again, for the time in which it does not is over at once.
+    bot.send_text(&room, "x").await.unwrap();
+    appservice.next(today).await;
+    for _ in 0..3 {
+        bot.send_text(&room, "y").await.unwrap();
+        assert!(
+            today(&appservice.next_transaction().await),
+            "it serves today's, and is asked by nothing else"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_query_that_todays_path_refuses_is_put_by_the_drafts_path() {
+    let appservice = FakeAppservice::scripted(|request| {
+        let status =
+            if request.path.starts_with("/_matrix/") { StatusCode::FORBIDDEN } else { StatusCode::OK };
+        Box::pin(async move { (status, json!({})) })
+    })
+    .await;
+    let server = server_with(&appservice).await;
+    let alice = server.hs.user("alice").await.unwrap();
+    assert_eq!(alice.join("#ghost_x:hs.test").await.unwrap_err().status(), Some(404));
+    let asked = appservice.next(|request| request.path.starts_with("/rooms/")).await;
+    assert_eq!(asked.path, "/rooms/%23ghost_x%3Ahs.test");
+}
+
+#[tokio::test]
+async fn typing_that_ends_by_itself_is_told() {
+    let appservice = FakeAppservice::start().await;
+    let mut registration = appservice.registration();
+    registration.receive_ephemeral = true;
+    let server = Server::with(|b| b.registration(registration)).await;
+    let bot = TestUser::masqueraded(server.hs.url(), ruma::user_id!("@bot:hs.test"), AS_TOKEN);
+    let room = bot.create_room(json!({})).await.unwrap();
+    let path = format!("{V3}/rooms/{room}/typing/@bot:hs.test");
+    bot.put(&path, json!({"typing": true, "timeout": 1})).await.unwrap();
+    let typing = |users: Value| {
+        move |request: &Request| {
+            let edus = request.body["ephemeral"].as_array().cloned().unwrap_or_default();
+            edus.iter().any(|edu| edu["content"]["user_ids"] == users)
+        }
+    };
+    appservice.next(typing(json!(["@bot:hs.test"]))).await;
+    appservice.next(typing(json!([]))).await;
+}
+
+/// Another application service, with namespaces of its own.
+fn second_registration(url: &str, namespace: Namespace) -> Registration {
+    let mut registration = Registration::builder("second")
+        .sender_localpart("second_bot")
+        .tokens("second_as_token", "second_hs_token")
+        .users(namespace)
+        .build();
+    registration.url = Some(url.to_owned());
+    registration
+}
+
+#[tokio::test]
+async fn several_appservices_hear_of_the_same_event() {
+    let (first, second) = (FakeAppservice::start().await, FakeAppservice::start().await);
+    let (one, other) =
+        (first.registration(), second_registration(&second.url, Namespace::shared("@alice:hs\\.test")));
+    let server = Server::with(|b| b.registration(one).registration(other)).await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let bot = TestUser::masqueraded(server.hs.url(), ruma::user_id!("@bot:hs.test"), AS_TOKEN);
+    let room = bot.create_room(json!({"preset": "public_chat"})).await.unwrap();
+    alice.join(&room).await.unwrap();
+    bot.send_text(&room, "to both").await.unwrap();
+    let (seen, also) = tokio::join!(first.next_event("m.room.message"), second.next_event("m.room.message"));
+    assert_eq!(seen["event_id"], also["event_id"]);
+    // A shared namespace keeps nobody out, and lets its application service act as who is in it.
+    let path = format!("{V3}/account/whoami?user_id=@alice:hs.test");
+    server.get(&path, "second_as_token").await.ok();
+    server.get(&path, AS_TOKEN).await.refused(403, "M_FORBIDDEN");
+}
+
+#[tokio::test]
+async fn exclusive_namespaces_keep_other_appservices_out() {
+    let other = second_registration("http://127.0.0.1:9", Namespace::shared("@ghost_.*"));
+    let server = Server::with(|b| b.registration(registration(None)).registration(other)).await;
+    let body = json!({"type": "m.login.application_service", "username": "ghost_1"});
+    let registering = format!("{V3}/register");
+    let register = |token: &'static str| server.post(&registering, token, body.clone());
+    register("second_as_token").await.refused(400, "M_EXCLUSIVE");
+    register(AS_TOKEN).await.ok();
+    let alice = server.hs.user("alice").await.unwrap();
+    let room = alice.create_room(json!({})).await.unwrap();
+    let path = format!("{V3}/directory/room/{}", encode("#ghost_x:hs.test"));
+    let target = json!({"room_id": room});
+    server.put(&path, "second_as_token", target.clone()).await.refused(400, "M_EXCLUSIVE");
+    server.put(&path, AS_TOKEN, target).await.ok();
+    server.raw(Method::DELETE, &path, Some("second_as_token"), None).await.refused(400, "M_EXCLUSIVE");
+    let gone = alice.delete(&path).await.unwrap_err();
+    assert_eq!(gone.errcode(), Some("M_EXCLUSIVE"));
+    server.raw(Method::DELETE, &path, Some(AS_TOKEN), None).await.ok();
+}
+
+#[tokio::test]
+async fn a_registration_may_change_between_two_runs() {
+    let appservice = FakeAppservice::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let start = |registration: Registration| {
+        let path = directory.path().to_owned();
+        Server::with(move |b| b.registration(registration).data_dir(path))
+    };
+    let server = start(registration(None)).await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let token = alice.access_token().to_owned();
+    let room = alice.create_room(json!({})).await.unwrap();
+    server.stop().await;
+
+    let mut changed = appservice.registration();
+    "other_bot".clone_into(&mut changed.sender_localpart);
+    changed.as_token = matrix_appservice::Secret::new("other_as_token");
+    changed.namespaces.users = vec![Namespace::shared("@alice.*")];
+    let server = start(changed).await;
+    let whoami = format!("{V3}/account/whoami");
+    server.get(&whoami, AS_TOKEN).await.refused(401, "M_UNKNOWN_TOKEN");
+    assert_eq!(server.get(&whoami, "other_as_token").await.ok()["user_id"], "@other_bot:hs.test");
+    server.get(&format!("{V3}/profile/@other_bot:hs.test"), "").await.ok();
+    // The room is of interest now, by a member who is in the namespace now.
+    let alice = TestUser::from_token(server.hs.url(), ruma::user_id!("@alice:hs.test"), &token);
+    alice.send_text(&room, "heard").await.unwrap();
+    assert_eq!(appservice.next_event("m.room.message").await["content"]["body"], "heard");
+}
+
+#[tokio::test]
+async fn only_ghosts_of_limited_appservices_are_limited_never_the_sender() {
+    for limited in [true, false] {
+        let mut registration = registration(None);
+        registration.rate_limited = Some(limited);
+        let server = Server::with(|b| b.registration(registration).rate_limits(true)).await;
+        register_ghost(&server, "ghost_1").await;
+        let bot = TestUser::masqueraded(server.hs.url(), ruma::user_id!("@bot:hs.test"), AS_TOKEN);
+        let room = bot.create_room(json!({"preset": "public_chat"})).await.unwrap();
+        let join = format!("{V3}/rooms/{room}/join?user_id={GHOST}");
+        server.post(&join, AS_TOKEN, json!({})).await.ok();
+        for number in 0..300 {
+            bot.send_text(&room, &number.to_string()).await.unwrap();
+        }
+        let mut refused = false;
+        for number in 0..300 {
+            let path = format!("{V3}/rooms/{room}/send/m.room.message/{number}?user_id={GHOST}");
+            refused |= server.put(&path, AS_TOKEN, json!({})).await.errcode() == "M_LIMIT_EXCEEDED";
+        }
+        assert_eq!(refused, limited);
+    }
 }
 
 /// An application service that makes what it is asked for, by requests of its own.

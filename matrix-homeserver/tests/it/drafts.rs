@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use matrix_homeserver::testing::{encode, http_client};
+use matrix_homeserver::testing::{TestUser, encode, http_client};
 use parking_lot::Mutex;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -133,6 +133,59 @@ async fn drafted_registrations_are_refused_as_drafted() {
     assert!(register(good).await.ok()["hs_token"].is_string());
     server.post("/unregister", "", json!({})).await.refused(401, "M_MISSING_TOKEN");
     server.post("/unregister", "", json!({"as_token": "T_b"})).await.refused(403, "M_FORBIDDEN");
+}
+
+#[tokio::test]
+async fn who_registered_over_http_stays_registered_after_a_restart_until_it_unregisters() {
+    let appservice = FakeAppservice::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let start = || {
+        let path = directory.path().to_owned();
+        Server::with(move |b| b.drafts(true).data_dir(path))
+    };
+    let server = start().await;
+    let namespaces = json!({"users": ["@alice.*"]});
+    let body = json!({"url": appservice.url, "as_token": "T_a", "namespaces": namespaces});
+    let hs_token = server.post("/register", "", body.clone()).await.ok()["hs_token"].clone();
+    let bad = json!({"url": appservice.url, "as_token": "T_a", "namespaces": {"users": ["("]}});
+    assert_eq!(server.post("/register", "", bad).await.status, 400);
+    let alice = server.hs.user("alice").await.unwrap();
+    let room = alice.create_room(json!({})).await.unwrap();
+    alice.send_text(&room, "before").await.unwrap();
+    assert_eq!(appservice.next_event("m.room.message").await["content"]["body"], "before");
+    let token = alice.access_token().to_owned();
+    server.stop().await;
+
+    let server = start().await;
+    let alice = TestUser::from_token(server.hs.url(), ruma::user_id!("@alice:hs.test"), &token);
+    alice.send_text(&room, "after").await.unwrap();
+    let after = |request: &Request| request.events().iter().any(|event| event["content"]["body"] == "after");
+    let pushed = appservice.next(after).await;
+    assert_eq!(pushed.bearer.as_deref(), hs_token.as_str());
+    server.get("/_matrix/client/v3/account/whoami", "T_a").await.ok();
+    // Registering again changes what it hears of, and the token by which it is told.
+    let elsewhere = json!({"url": appservice.url, "as_token": "T_a", "namespaces": {"users": ["@bob.*"]}});
+    let again = server.post("/register", "", elsewhere).await.ok()["hs_token"].clone();
+    assert_ne!(again, hs_token);
+    alice.send_text(&room, "unheard").await.unwrap();
+    let bob = server.hs.user("bob").await.unwrap();
+    let other = bob.create_room(json!({})).await.unwrap();
+    bob.send_text(&other, "heard").await.unwrap();
+    assert_eq!(appservice.next_event("m.room.message").await["content"]["body"], "heard");
+    server.post("/unregister", "", json!({"as_token": "T_a"})).await.ok();
+    server.stop().await;
+    let server = start().await;
+    server.get("/_matrix/client/v3/account/whoami", "T_a").await.refused(401, "M_UNKNOWN_TOKEN");
+}
+
+#[tokio::test]
+async fn who_is_registered_by_a_file_is_not_registered_over_http() {
+    let registration = crate::fake_appservice::registration(None);
+    let server = Server::with(|builder| builder.drafts(true).registration(registration)).await;
+    let as_token = crate::fake_appservice::AS_TOKEN;
+    let body = json!({"url": "http://127.0.0.1:9", "as_token": as_token, "namespaces": {}});
+    server.post("/register", "", body).await.refused(403, "M_FORBIDDEN");
+    server.post("/unregister", "", json!({"as_token": as_token})).await.refused(403, "M_FORBIDDEN");
 }
 
 #[tokio::test]
