@@ -13,6 +13,8 @@ mod account;
 mod account_data;
 mod appservices;
 pub(crate) mod auth;
+#[cfg(test)]
+mod coverage;
 mod create_room;
 mod devices;
 mod directory;
