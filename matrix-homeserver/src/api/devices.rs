@@ -32,12 +32,15 @@ async fn get_devices(State(app): State<AppState>, requester: Requester) -> ApiRe
     Ok(Reply(json!({"devices": devices})))
 }
 
+/// Every key is there, if only with `null`: some clients take a device without one for no answer at all.
 fn render(user_id: &UserId, device_id: &OwnedDeviceId, device: &Device) -> Value {
-    let mut reply = json!({"device_id": device_id, "user_id": user_id, "last_seen_ts": device.created});
-    if let Some(name) = &device.display_name {
-        reply["display_name"] = name.as_str().into();
-    }
-    reply
+    json!({
+        "device_id": device_id,
+        "user_id": user_id,
+        "display_name": device.display_name,
+        "last_seen_ip": null,
+        "last_seen_ts": device.created,
+    })
 }
 
 async fn get_device(

@@ -204,6 +204,16 @@ async fn devices_are_listed_named_and_deleted_with_the_password() {
 }
 
 #[tokio::test]
+async fn a_device_has_every_key_as_clients_demand() {
+    let server = Server::start().await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let listed = alice.get(&format!("{V3}/devices")).await.unwrap();
+    for key in ["device_id", "display_name", "last_seen_ip", "last_seen_ts"] {
+        assert!(listed["devices"][0].get(key).is_some(), "matrix-nio needs {key}: {listed}");
+    }
+}
+
+#[tokio::test]
 async fn a_new_password_replaces_the_old_and_ends_other_sessions() {
     let server = Server::start().await;
     let alice = server.hs.user("alice").await.unwrap();
