@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "the runner shows what a failed test has printed")]
 
 mod bad_input;
+mod clients;
 mod crash;
 mod differential;
 mod documents;

@@ -116,6 +116,7 @@ rc_invites:
   per_user: {per_second: 1000000, burst_count: 1000000}
   per_issuer: {per_second: 1000000, burst_count: 1000000}
 rc_room_creation: {per_second: 1000000, burst_count: 1000000}
+room_list_publication_rules: [{action: allow}]
 app_service_config_files: {registrations}
 "#;
 
