@@ -27,6 +27,7 @@ mod fault_control;
 mod filter;
 mod keys;
 pub(crate) mod layer;
+mod legacy;
 mod login;
 mod media;
 mod membership;
@@ -49,6 +50,7 @@ pub(crate) use self::{
     auth::Requester,
     error::{ApiError, ApiResult},
     extract::{Empty, Json, OptionalJson, Params, Reply, Segments},
+    legacy::{Dialect, Legacy},
 };
 
 /// What every handler can reach.
@@ -64,8 +66,14 @@ pub(crate) struct Routes {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Family {
-    /// `/_matrix/client/v3` and its alias `r0`, and the drafts' paths.
+    /// `/_matrix/client/v3` and its alias `r0`, and bare where the drafts are served.
     V3,
+    /// `/_matrix/client/api/v1` only.
+    Of2014,
+    /// As `V3` and as `Of2014`.
+    Since2014,
+    /// As `Since2014`, and under `api/v1` also as an idempotent `PUT` with a transaction ID.
+    Action,
     /// `/_matrix/client/v1` only.
     V1,
     /// As it stands.
@@ -81,9 +89,25 @@ impl Routes {
         Self::default()
     }
 
-    /// A route under `/_matrix/client/v3`, `r0` and, where the drafts are served, `api/v1` and no prefix at all.
+    /// A route under `/_matrix/client/v3`, `r0` and, where the drafts are served, no prefix at all.
     pub(crate) fn v3(self, path: &str, methods: MethodRouter<AppState>) -> Self {
         self.add(path, Family::V3, methods)
+    }
+
+    /// A route under `/_matrix/client/api/v1`, which is the API of 2014.
+    pub(crate) fn of_2014(self, path: &str, methods: MethodRouter<AppState>) -> Self {
+        self.add(path, Family::Of2014, methods)
+    }
+
+    /// A route that today's API and that of 2014 have in common.
+    pub(crate) fn since_2014(self, path: &str, methods: MethodRouter<AppState>) -> Self {
+        self.add(path, Family::Since2014, methods)
+    }
+
+    /// A `POST` that today's API and that of 2014 have in common. The latter also knows it as a `PUT` to the path with a
+    /// transaction ID, which is done once however often it is repeated.
+    pub(crate) fn action(self, path: &str, methods: MethodRouter<AppState>) -> Self {
+        self.add(path, Family::Action, methods)
     }
 
     /// A route under `/_matrix/client/v1`.
@@ -115,8 +139,13 @@ impl Routes {
     fn prefixes(family: Family, drafts: bool) -> &'static [&'static str] {
         match (family, drafts) {
             (Family::V3, false) => &["/_matrix/client/v3", "/_matrix/client/r0"],
-            (Family::V3 | Family::DraftOfV3, true) => {
-                &["/_matrix/client/v3", "/_matrix/client/r0", "/_matrix/client/api/v1", ""]
+            (Family::V3 | Family::DraftOfV3, true) => &["/_matrix/client/v3", "/_matrix/client/r0", ""],
+            (Family::Of2014, _) => &[legacy::PREFIX],
+            (Family::Since2014 | Family::Action, false) => {
+                &["/_matrix/client/v3", "/_matrix/client/r0", legacy::PREFIX]
+            }
+            (Family::Since2014 | Family::Action, true) => {
+                &["/_matrix/client/v3", "/_matrix/client/r0", legacy::PREFIX, ""]
             }
             (Family::V1, _) => &["/_matrix/client/v1"],
             (Family::Absolute, _) | (Family::Draft, true) => &[""],
@@ -127,6 +156,10 @@ impl Routes {
     fn into_router(self, drafts: bool) -> Router<AppState> {
         let mut router = Router::new();
         for (path, family, methods) in self.table {
+            if family == Family::Action {
+                let repeatable = format!("{}{path}/{{txn_id}}", legacy::PREFIX);
+                router = router.route(&repeatable, legacy::repeatable(&path, methods.clone()));
+            }
             for prefix in Self::prefixes(family, drafts) {
                 router = router.route(&format!("{prefix}{path}"), methods.clone());
             }
@@ -166,6 +199,9 @@ fn sections() -> Vec<Routes> {
         appservices::routes(),
         draft_registration::routes(),
     ]
+    .into_iter()
+    .chain(legacy::sections())
+    .collect()
 }
 
 /// The whole interface.

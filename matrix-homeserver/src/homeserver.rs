@@ -9,7 +9,7 @@ use tokio::{net::TcpListener, sync::Notify};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    api::{self, ApiError, ApiResult, Requester, register::Nonces},
+    api::{self, ApiError, ApiResult, Legacy, Requester, register::Nonces},
     appservice::{AppserviceDevices, AppserviceObserver, Appservices, Queries, Queues, Sources},
     directory::Directory,
     event::ServerKey,
@@ -101,6 +101,7 @@ pub(crate) struct Services {
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
     pub(crate) nonces: Nonces,
+    pub(crate) legacy: Legacy,
     pub(crate) faults: FaultDial,
     /// Rung when the server is to be stopped and started again.
     pub(crate) restart: Notify,
@@ -157,6 +158,7 @@ impl Services {
             limits: Limits::new(config.rate_limits),
             metrics: Metrics::default(),
             nonces: Nonces::default(),
+            legacy: Legacy::default(),
             restart: Notify::new(),
             faults,
             shutdown: CancellationToken::new(),

@@ -26,6 +26,7 @@ mod fields;
 mod outside;
 mod response;
 mod room;
+mod stream;
 mod summary;
 #[cfg(test)]
 mod tests;

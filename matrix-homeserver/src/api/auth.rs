@@ -7,11 +7,12 @@ use http::request::Parts;
 use ruma::{OwnedDeviceId, OwnedUserId, UserId};
 
 use super::{
-    AppState,
+    AppState, Dialect,
     error::{ApiError, ApiResult},
     extract::{access_token, query_value},
+    legacy::Repeatable,
 };
-use crate::{appservice::Appservice, user::TokenHash};
+use crate::{appservice::Appservice, room::TxnKey, user::TokenHash};
 
 /// The user on whose behalf a request is made, proven by its access token.
 ///
@@ -25,6 +26,10 @@ pub(crate) struct Requester {
     /// Set when the token is that of an application service.
     pub(crate) appservice: Option<Arc<Appservice>>,
     pub(crate) is_guest: bool,
+    /// The specification by which the request is made.
+    pub(crate) dialect: Dialect,
+    /// Set when a request of 2014 carries a transaction ID at the end of its path.
+    pub(crate) txn: Option<TxnKey>,
 }
 
 impl Requester {
@@ -33,6 +38,17 @@ impl Requester {
         self.device_id
             .as_ref()
             .ok_or_else(|| ApiError::missing_param("this request needs a device; assert one with device_id"))
+    }
+
+    /// Takes over the transaction ID of a request that is to be made once however often it comes.
+    fn repeatable(mut self, parts: &Parts) -> Self {
+        self.txn = parts.extensions.get::<Repeatable>().map(|Repeatable { txn_id }| TxnKey {
+            user_id: self.user_id.clone(),
+            device_id: self.device_id.clone(),
+            endpoint: parts.uri.path().to_owned(),
+            txn_id: txn_id.clone(),
+        });
+        self
     }
 
     /// Refuses requests about somebody else.
@@ -58,14 +74,20 @@ impl FromRequestParts<AppState> for Requester {
                 device_id: Some(session.device_id.clone()),
                 appservice: None,
                 is_guest: session.is_guest,
-            });
+                dialect: Dialect::of(parts.uri.path()),
+                txn: None,
+            }
+            .repeatable(parts));
         }
         let Some(appservice) = app.appservices.by_token(&hash) else {
             return Err(ApiError::unknown_token());
         };
         let user_id = asserted_user(app, &appservice, query).await?;
         let device_id = asserted_device(app, &user_id, query)?;
-        Ok(Self { user_id, device_id, appservice: Some(appservice), is_guest: false })
+        let dialect = Dialect::of(parts.uri.path());
+        let this =
+            Self { user_id, device_id, appservice: Some(appservice), is_guest: false, dialect, txn: None };
+        Ok(this.repeatable(parts))
     }
 }
 

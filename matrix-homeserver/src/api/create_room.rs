@@ -1,19 +1,18 @@
 //! [Room creation](https://spec.matrix.org/v1.19/client-server-api/#creation).
 
 use axum::{extract::State, routing::post};
-use http::Uri;
 use ruma::{OwnedRoomAliasId, OwnedUserId, RoomAliasId, RoomVersionId, UserId, events::TimelineEventType};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
-use super::{ApiError, ApiResult, AppState, Json, Reply, Requester, Routes};
+use super::{ApiError, ApiResult, AppState, Dialect, Json, Reply, Requester, Routes};
 use crate::{
     homeserver::Limit,
     room::{CreateRoom, InitialState, JsonObject, Preset},
 };
 
 pub(super) fn routes() -> Routes {
-    Routes::new().v3("/createRoom", post(create_room))
+    Routes::new().action("/createRoom", post(create_room))
 }
 
 #[derive(Debug, Deserialize)]
@@ -64,15 +63,23 @@ struct StateEvent {
 async fn create_room(
     State(app): State<AppState>,
     requester: Requester,
-    uri: Uri,
     Json(body): Json<Body>,
 ) -> ApiResult<Reply<Value>> {
     app.throttle_user(Limit::Join, &requester)?;
-    // The 2014 specification makes rooms public unless told otherwise, today's makes them private.
-    let unless_told = if uri.path().starts_with("/_matrix/client/api/v1/") {
-        Visibility::Public
-    } else {
-        Visibility::Private
+    let _turn = match &requester.txn {
+        None => None,
+        Some(txn) => {
+            let turn = app.legacy.turn().await;
+            if let Some(room_id) = app.rooms.created_before(txn).await? {
+                return Ok(Reply(json!({"room_id": room_id})));
+            }
+            Some(turn)
+        }
+    };
+    // The specification of 2014 makes rooms public unless told otherwise, today's makes them private.
+    let unless_told = match requester.dialect {
+        Dialect::Of2014 => Visibility::Public,
+        Dialect::Today => Visibility::Private,
     };
     let visibility = body.visibility.unwrap_or(unless_told);
     let alias = match &body.room_alias_name {
@@ -136,6 +143,7 @@ fn request(
         is_direct: body.is_direct,
         room_id: None,
         origin_server_ts: None,
+        txn: requester.txn.clone(),
     })
 }
 

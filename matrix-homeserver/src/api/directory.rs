@@ -10,7 +10,7 @@ use super::{ApiError, ApiResult, AppState, Empty, Json, Reply, Requester, Routes
 
 pub(super) fn routes() -> Routes {
     Routes::new()
-        .v3(
+        .since_2014(
             "/directory/room/{alias}",
             get(get_room_id_by_alias).put(set_room_alias).delete(delete_room_alias),
         )

@@ -23,8 +23,8 @@ const TYPING: u64 = 30_000;
 
 pub(super) fn routes() -> Routes {
     Routes::new()
-        .v3("/rooms/{room_id}/typing/{user_id}", put(set_typing))
-        .v3("/rooms/{room_id}/receipt/{kind}/{event_id}", post(post_receipt))
+        .since_2014("/rooms/{room_id}/typing/{user_id}", put(set_typing))
+        .since_2014("/rooms/{room_id}/receipt/{kind}/{event_id}", post(post_receipt))
         .v3("/rooms/{room_id}/read_markers", post(set_read_marker))
 }
 

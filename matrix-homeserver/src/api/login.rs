@@ -21,8 +21,8 @@ use crate::{
 pub(super) fn routes() -> Routes {
     Routes::new()
         .v3("/login", get(get_login_flows).post(login))
-        .v3("/logout", post(logout))
-        .v3("/logout/all", post(logout_all))
+        .since_2014("/logout", post(logout))
+        .since_2014("/logout/all", post(logout_all))
 }
 
 /// How a client names a user ([identifier types](https://spec.matrix.org/v1.19/client-server-api/#identifier-types)).

@@ -22,16 +22,16 @@ use crate::{
 
 pub(super) fn routes() -> Routes {
     Routes::new()
-        .v3("/joined_rooms", get(get_joined_rooms))
-        .v3("/join/{room}", post(join_room))
+        .since_2014("/joined_rooms", get(get_joined_rooms))
+        .action("/join/{room}", post(join_room))
         .v3("/knock/{room}", post(knock_room))
-        .v3("/rooms/{room_id}/join", post(join_room_by_id))
-        .v3("/rooms/{room_id}/invite", post(invite_user))
-        .v3("/rooms/{room_id}/leave", post(leave_room))
-        .v3("/rooms/{room_id}/forget", post(forget_room))
-        .v3("/rooms/{room_id}/kick", post(kick))
-        .v3("/rooms/{room_id}/ban", post(ban))
-        .v3("/rooms/{room_id}/unban", post(unban))
+        .action("/rooms/{room_id}/join", post(join_room_by_id))
+        .action("/rooms/{room_id}/invite", post(invite_user))
+        .action("/rooms/{room_id}/leave", post(leave_room))
+        .action("/rooms/{room_id}/forget", post(forget_room))
+        .action("/rooms/{room_id}/kick", post(kick))
+        .action("/rooms/{room_id}/ban", post(ban))
+        .action("/rooms/{room_id}/unban", post(unban))
 }
 
 async fn get_joined_rooms(State(app): State<AppState>, requester: Requester) -> ApiResult<Reply<Value>> {
@@ -233,7 +233,7 @@ async fn change(
         action,
         content,
         origin_server_ts: massaged.timestamp(requester),
-        txn: None,
+        txn: requester.txn.clone(),
     };
     app.rooms.membership(change).await?;
     Ok(())

@@ -1,15 +1,25 @@
-//! [Presence](https://spec.matrix.org/v1.19/client-server-api/#presence).
+//! [Presence](https://spec.matrix.org/v1.19/client-server-api/#presence), in the words of today and of 2014.
 
 use axum::{extract::State, routing::get};
-use ruma::OwnedUserId;
+use ruma::{OwnedUserId, UserId};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{ApiError, ApiResult, AppState, Empty, Json, Reply, Requester, Routes, Segments};
-use crate::user::PresenceState;
+use super::{ApiError, ApiResult, AppState, Dialect, Empty, Json, Reply, Requester, Routes, Segments};
+use crate::{homeserver::Services, user::PresenceState};
 
 pub(super) fn routes() -> Routes {
-    Routes::new().v3("/presence/{user_id}/status", get(get_presence).put(set_presence))
+    Routes::new().since_2014("/presence/{user_id}/status", get(get_presence).put(set_presence))
+}
+
+impl Services {
+    /// The content of somebody's `m.presence` as a request reads it.
+    pub(super) fn presence_content(&self, requester: &Requester, user_id: &UserId) -> Value {
+        match requester.dialect {
+            Dialect::Today => self.users.presence.content(user_id),
+            Dialect::Of2014 => self.users.presence.content_of_2014(user_id, &requester.user_id),
+        }
+    }
 }
 
 async fn get_presence(
@@ -17,10 +27,10 @@ async fn get_presence(
     requester: Requester,
     Segments(user_id): Segments<OwnedUserId>,
 ) -> ApiResult<Reply<Value>> {
-    if requester.user_id != user_id && !app.rooms.shares_room(&requester.user_id, &user_id)? {
+    if !app.may_see_presence(&requester.user_id, &user_id)? {
         return Err(ApiError::forbidden("you share no room with this user"));
     }
-    Ok(Reply(app.users.presence.content(&user_id)))
+    Ok(Reply(app.presence_content(&requester, &user_id)))
 }
 
 #[derive(Debug, Deserialize)]

@@ -10,7 +10,7 @@ use super::{ApiError, ApiResult, AppState, Empty, Json, Params, Reply, Requester
 use crate::user::{MAX_FIELD_NAME, ProfileError};
 
 pub(super) fn routes() -> Routes {
-    Routes::new().v3("/profile/{user_id}", get(get_user_profile)).v3(
+    Routes::new().since_2014("/profile/{user_id}", get(get_user_profile)).since_2014(
         "/profile/{user_id}/{field}",
         get(get_profile_field).put(set_profile_field).delete(delete_profile_field),
     )

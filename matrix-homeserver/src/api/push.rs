@@ -25,24 +25,24 @@ const MAX_NOTIFICATIONS: usize = 100;
 
 pub(super) fn routes() -> Routes {
     Routes::new()
-        .v3("/pushrules", get(get_push_rules))
-        .v3("/pushrules/", get(get_push_rules))
-        .v3("/pushrules/global", get(get_push_rules_global))
-        .v3("/pushrules/global/", get(get_push_rules_global))
-        .v3(
+        .since_2014("/pushrules", get(get_push_rules))
+        .since_2014("/pushrules/", get(get_push_rules))
+        .since_2014("/pushrules/global", get(get_push_rules_global))
+        .since_2014("/pushrules/global/", get(get_push_rules_global))
+        .since_2014(
             "/pushrules/global/{kind}/{rule_id}",
             get(get_push_rule).put(set_push_rule).delete(delete_push_rule),
         )
-        .v3(
+        .since_2014(
             "/pushrules/global/{kind}/{rule_id}/enabled",
             get(is_push_rule_enabled).put(set_push_rule_enabled),
         )
-        .v3(
+        .since_2014(
             "/pushrules/global/{kind}/{rule_id}/actions",
             get(get_push_rule_actions).put(set_push_rule_actions),
         )
-        .v3("/pushers", get(get_pushers))
-        .v3("/pushers/set", post(post_pusher))
+        .since_2014("/pushers", get(get_pushers))
+        .since_2014("/pushers/set", post(post_pusher))
         .v3("/notifications", get(get_notifications))
 }
 

@@ -11,7 +11,6 @@ use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{ApiError, ApiResult, AppState, Params, Reply, Requester, Routes, Segments};
 use crate::{
-    event::ClientFormat,
     room::{Direction, MembersRequest, PageRequest, Viewer},
     store::Position,
 };
@@ -21,18 +20,18 @@ const MAX_EVENTS: usize = 1000;
 
 pub(super) fn routes() -> Routes {
     Routes::new()
-        .v3("/rooms/{room_id}/state", get(get_room_state))
+        .since_2014("/rooms/{room_id}/state", get(get_room_state))
         .v3("/rooms/{room_id}/members", get(get_members_by_room))
-        .v3("/rooms/{room_id}/joined_members", get(get_joined_members_by_room))
-        .v3("/rooms/{room_id}/event/{event_id}", get(get_one_room_event))
+        .since_2014("/rooms/{room_id}/joined_members", get(get_joined_members_by_room))
+        .since_2014("/rooms/{room_id}/event/{event_id}", get(get_one_room_event))
         .v3("/rooms/{room_id}/messages", get(get_room_events))
-        .v3("/rooms/{room_id}/context/{event_id}", get(get_event_context))
+        .since_2014("/rooms/{room_id}/context/{event_id}", get(get_event_context))
 }
 
 impl Requester {
     /// How the requester sees events.
     pub(super) fn viewer(&self) -> Viewer<'_> {
-        Viewer { user_id: &self.user_id, device_id: self.device_id.as_deref(), format: ClientFormat::Full }
+        Viewer { user_id: &self.user_id, device_id: self.device_id.as_deref(), format: self.dialect.format() }
     }
 }
 

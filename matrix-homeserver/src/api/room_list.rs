@@ -20,9 +20,9 @@ const MAX_LIMIT: usize = 500;
 
 pub(super) fn routes() -> Routes {
     Routes::new()
-        .v3("/publicRooms", get(get_public_rooms).post(query_public_rooms))
-        .v3("/directory/list/room/{room_id}", get(get_visibility).put(set_visibility))
-        .v3(
+        .since_2014("/publicRooms", get(get_public_rooms).post(query_public_rooms))
+        .since_2014("/directory/list/room/{room_id}", get(get_visibility).put(set_visibility))
+        .since_2014(
             "/directory/list/appservice/{network_id}/{room_id}",
             put(update_appservice_visibility).delete(remove_appservice_visibility),
         )

@@ -23,16 +23,17 @@ use crate::{
 
 pub(super) fn routes() -> Routes {
     Routes::new()
-        .v3("/rooms/{room_id}/send/{event_type}/{txn_id}", put(send_message))
-        .v3("/rooms/{room_id}/redact/{event_id}/{txn_id}", put(redact_event))
-        .v3("/rooms/{room_id}/redact/{event_id}", post(redact_event_once))
-        .v3("/rooms/{room_id}/state/{event_type}", put(set_state).get(read::get_state_event))
-        .v3("/rooms/{room_id}/state/{event_type}/", put(set_state).get(read::get_state_event))
-        .v3(
+        .since_2014("/rooms/{room_id}/send/{event_type}/{txn_id}", put(send_message))
+        .since_2014("/rooms/{room_id}/redact/{event_id}/{txn_id}", put(redact_event))
+        .since_2014("/rooms/{room_id}/redact/{event_id}", post(redact_event_once))
+        .since_2014("/rooms/{room_id}/state/{event_type}", put(set_state).get(read::get_state_event))
+        .since_2014("/rooms/{room_id}/state/{event_type}/", put(set_state).get(read::get_state_event))
+        .since_2014(
             "/rooms/{room_id}/state/{event_type}/{state_key}",
             put(set_state_with_key).get(read::get_state_event_with_key),
         )
-        .v3_draft("/rooms/{room_id}/send/{event_type}", put(send_message_once).post(send_message_once))
+        .of_2014("/rooms/{room_id}/send/{event_type}", post(send_message_once))
+        .draft("/rooms/{room_id}/send/{event_type}", put(send_message_once).post(send_message_once))
 }
 
 /// When an event happened, as an application service tells it
@@ -119,6 +120,7 @@ async fn send(
             txn,
         })
         .await?;
+    app.users.presence.acted(&requester.user_id);
     if is_message {
         app.stop_typing(&room_id, &requester.user_id).await?;
     }

@@ -123,6 +123,7 @@ fn successor(
         is_direct: false,
         room_id: None,
         origin_server_ts: None,
+        txn: None,
     })
 }
 

@@ -18,7 +18,7 @@ pub(super) fn routes() -> Routes {
     Routes::new()
         .absolute("/_matrix/client/versions", get(get_versions))
         .v3("/capabilities", get(get_capabilities))
-        .v3("/voip/turnServer", get(get_turn_server))
+        .since_2014("/voip/turnServer", get(get_turn_server))
         .absolute("/.well-known/matrix/client", get(get_wellknown))
 }
 

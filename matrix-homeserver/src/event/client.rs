@@ -59,6 +59,8 @@ struct ClientEvent<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     prev_content: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    redacted_because: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     redacts: Option<&'a EventId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     replaces_state: Option<&'a EventId>,
@@ -84,6 +86,7 @@ pub(crate) fn client_event(pdu: &Pdu, unsigned: &Unsigned, format: ClientFormat)
         event_id: &pdu.event_id,
         origin_server_ts: pdu.origin_server_ts,
         prev_content: unsigned.prev_content.as_deref().filter(|_| legacy),
+        redacted_because: unsigned.redacted_because.as_deref().filter(|_| legacy),
         redacts: pdu.redacts.as_deref(),
         replaces_state: unsigned.replaces_state.as_deref().filter(|_| legacy),
         room_id: (format != ClientFormat::Sync).then_some(&*pdu.room_id),

@@ -200,7 +200,14 @@ impl Services {
         self.appservices.tell_room(&self.rooms, &self.directory, room_id, edu)
     }
 
-    /// Changes a user's presence, and tells those who share a room with the user.
+    /// Whether a user may see another's presence: who shares a room, and whom the other lets.
+    pub(crate) fn may_see_presence(&self, viewer: &UserId, user_id: &UserId) -> ApiResult<bool> {
+        Ok(viewer == user_id
+            || self.users.presence.lists.may_see(viewer, user_id)
+            || self.rooms.shares_room(viewer, user_id)?)
+    }
+
+    /// Changes a user's presence, and tells those who may see it.
     pub(crate) async fn set_presence(
         &self,
         user_id: &UserId,
@@ -213,6 +220,9 @@ impl Services {
         let rooms = self.rooms.joined_rooms(user_id)?;
         let wakers = self.rooms.wakers();
         wakers.wake(user_id);
+        for watcher in self.users.presence.lists.watchers(user_id) {
+            wakers.wake(&watcher);
+        }
         for room_id in &rooms {
             if let Some(room) = self.rooms.get(room_id)? {
                 wakers.wake_room(&room.view());

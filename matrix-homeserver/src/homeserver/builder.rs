@@ -129,7 +129,7 @@ impl HomeserverBuilder {
         self
     }
 
-    /// Whether what only the drafts of 2014 and 2015 know is served too: bare paths, `/_matrix/client/api/v1`,
+    /// Whether what only the drafts of 2014 and 2015 know, and today's specification has no room for, is served too: bare paths,
     /// application services that register themselves by `POST /register`. Default: no.
     pub fn drafts(mut self, served: bool) -> Self {
         self.adjust.drafts = served;

@@ -11,7 +11,7 @@ use ruma::{
 use serde_json::{json, value::RawValue};
 
 use super::{
-    CreateRoom, InitialState, JsonObject, Preset, RoomError, Rooms,
+    CreateRoom, InitialState, JsonObject, Known, Preset, RoomError, Rooms, TxnKey,
     live::{Authorities, Head, Room, RoomState},
     load,
     membership::as_raw,
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     event::{Draft, canonical_content},
     rules,
-    store::WriteSet,
+    store::{StoreError, WriteSet},
 };
 
 /// How often an ID is tried that turns out to be taken.
@@ -76,6 +76,21 @@ impl Rooms {
         Err(RoomError::BadState("there is a room with this ID".to_owned()))
     }
 
+    /// The room that a request with this transaction ID has made, if there was one.
+    pub(crate) async fn created_before(&self, txn: &TxnKey) -> Result<Option<OwnedRoomId>, RoomError> {
+        let room_id = match self.inner.transactions.lookup(txn)? {
+            Known::No => return Ok(None),
+            Known::Answered(room_id) => room_id,
+            Known::InFlight(room_id) => {
+                // Once this is written, so is what was staged before it.
+                self.inner.store.commit(WriteSet::new()).await?;
+                room_id
+            }
+        };
+        let room_id = room_id.try_into();
+        room_id.map(Some).map_err(|_| StoreError::damaged("the answer to a request").into())
+    }
+
     /// Makes a room, if there is none with its ID.
     async fn try_create(
         &self,
@@ -103,6 +118,9 @@ impl Rooms {
             }
             rooms.insert(room_id.clone(), room.clone());
             drop(rooms);
+            if let Some(txn) = &request.txn {
+                self.inner.transactions.record(txn, room_id.as_str(), &mut set);
+            }
             self.stage(&room, head, after, set)
         };
         match pending.await {

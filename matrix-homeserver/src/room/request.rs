@@ -116,6 +116,8 @@ pub(crate) struct CreateRoom {
     /// Instead of a random ID, in room versions that allow it.
     pub(crate) room_id: Option<OwnedRoomId>,
     pub(crate) origin_server_ts: Option<MilliSecondsSinceUnixEpoch>,
+    /// What [`Rooms::created_before`](super::Rooms::created_before) knows the room by.
+    pub(crate) txn: Option<TxnKey>,
 }
 
 /// State that a new room starts with.

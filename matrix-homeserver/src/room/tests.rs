@@ -95,6 +95,7 @@ impl Fixture {
             is_direct: false,
             room_id: None,
             origin_server_ts: None,
+            txn: None,
         }
     }
 

@@ -67,7 +67,9 @@ impl Rooms {
         }
         if let Some(redaction) = event.meta.redacted_by {
             let redaction = self.inner.events.expect(redaction)?;
-            unsigned.redacted_because = Some(client_event(&redaction.pdu, &Unsigned::default(), format));
+            let sent = i64::from(redaction.pdu.origin_server_ts.0);
+            let beside = Unsigned { age: Some(i64::from(now.0).saturating_sub(sent)), ..Unsigned::default() };
+            unsigned.redacted_because = Some(client_event(&redaction.pdu, &beside, format));
         }
         Ok(unsigned)
     }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use parking_lot::RwLock;
 use ruma::{OwnedUserId, UserId};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, futures::Notified};
 
 use super::live::RoomState;
 
@@ -15,6 +15,8 @@ use super::live::RoomState;
 #[derive(Default)]
 pub(crate) struct Wakers {
     waiting: RwLock<HashMap<OwnedUserId, (usize, Arc<Notify>)>>,
+    /// For those who look at a room that they are not in.
+    rooms: Notify,
 }
 
 /// A registration, until it is dropped.
@@ -40,8 +42,14 @@ impl Wakers {
         }
     }
 
+    /// A future that resolves when something happens in any room after this call.
+    pub(crate) fn in_any_room(&self) -> Notified<'_> {
+        self.rooms.notified()
+    }
+
     /// Wakes everybody in a room, by whichever is shorter: the list of its members or of those who wait.
     pub(crate) fn wake_room(&self, room: &RoomState) {
+        self.rooms.notify_waiters();
         let waiting = self.waiting.read();
         if waiting.len() < room.members.len() {
             for (user_id, (_, notify)) in &*waiting {
@@ -60,6 +68,7 @@ impl Wakers {
 
     /// Wakes everybody, when the server stops.
     pub(crate) fn wake_all(&self) {
+        self.rooms.notify_waiters();
         for (_, notify) in self.waiting.read().values() {
             notify.notify_waiters();
         }
@@ -73,7 +82,7 @@ impl Wakers {
 
 impl Waiting<'_> {
     /// A future that resolves when the user is woken after this call, even if before the first poll.
-    pub(crate) fn notified(&self) -> tokio::sync::futures::Notified<'_> {
+    pub(crate) fn notified(&self) -> Notified<'_> {
         self.notify.notified()
     }
 }

@@ -64,8 +64,11 @@ impl SyncExtras for Extras {
 
     fn presence(&self, viewer: &UserId, window: Window) -> Vec<Box<RawValue>> {
         let changed = self.users.presence.changed_between(since(window), window.upto);
-        let visible =
-            |user_id: &UserId| user_id == viewer || self.rooms.shares_room(viewer, user_id).unwrap_or(false);
+        let visible = |user_id: &UserId| {
+            user_id == viewer
+                || self.users.presence.lists.may_see(viewer, user_id)
+                || self.rooms.shares_room(viewer, user_id).unwrap_or(false)
+        };
         changed
             .into_iter()
             .filter(|(user_id, _)| visible(user_id))

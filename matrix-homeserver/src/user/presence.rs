@@ -1,4 +1,5 @@
-//! Who is there ([presence](https://spec.matrix.org/v1.19/client-server-api/#presence)). In memory only.
+//! Who is there ([presence](https://spec.matrix.org/v1.19/client-server-api/#presence)). States are in memory only; the
+//! lists of whom users want to see are not.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -9,34 +10,64 @@ use serde_json::{Value, json};
 use super::now_ms;
 use crate::store::{Position, Store, StoreError, WriteSet};
 
+mod list;
+
+pub(crate) use self::list::{Invited, PresenceLists};
+
 /// How long after their last action a user counts as active, in milliseconds.
 const ACTIVE_MS: u64 = 60_000;
 
-/// The states of today's specification.
+/// The states of today's specification, and the two more of 2014.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum PresenceState {
+    /// More willing to be spoken to than others who are online. Today: online.
+    FreeForChat,
     Online,
     Unavailable,
     #[default]
     Offline,
+    /// Offline to everybody but the user. Today: offline.
+    Hidden,
 }
 
 impl PresenceState {
-    /// Reads a state. The two more that the 2014 specification had mean the nearest of today's.
+    /// Reads a state of either specification.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         match text {
-            "online" | "free_for_chat" => Some(Self::Online),
+            "free_for_chat" => Some(Self::FreeForChat),
+            "online" => Some(Self::Online),
             "unavailable" => Some(Self::Unavailable),
-            "offline" | "hidden" => Some(Self::Offline),
+            "offline" => Some(Self::Offline),
+            "hidden" => Some(Self::Hidden),
             _ => None,
         }
     }
 
+    /// The state in today's words.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Self::Online => "online",
+            Self::FreeForChat | Self::Online => "online",
             Self::Unavailable => "unavailable",
-            Self::Offline => "offline",
+            Self::Offline | Self::Hidden => "offline",
+        }
+    }
+
+    /// The state in the words of 2014, to the user or to others.
+    fn as_str_of_2014(self, to_others: bool) -> &'static str {
+        match self {
+            Self::FreeForChat => "free_for_chat",
+            Self::Hidden if !to_others => "hidden",
+            state => state.as_str(),
+        }
+    }
+
+    /// How available somebody is; more is better.
+    fn level(self) -> u8 {
+        match self {
+            Self::Offline | Self::Hidden => 0,
+            Self::Unavailable => 1,
+            Self::Online => 2,
+            Self::FreeForChat => 3,
         }
     }
 }
@@ -49,20 +80,24 @@ struct Status {
     changed: Position,
 }
 
-/// What users said about themselves since the server started.
+/// What users said about themselves since the server started, and whom they want to see.
 #[derive(Debug)]
 pub(crate) struct Presence {
     store: Store,
     users: Arc<Mutex<HashMap<OwnedUserId, Status>>>,
+    pub(crate) lists: PresenceLists,
 }
 
 impl Presence {
-    pub(super) fn new(store: Store) -> Self {
-        Self { store, users: Arc::default() }
+    pub(super) fn open(store: Store) -> Result<Self, StoreError> {
+        let lists = PresenceLists::open(store.clone())?;
+        Ok(Self { store, users: Arc::default(), lists })
     }
 
-    /// The user is in this state now, with this message if one is given, else with the one before. True if others
-    /// should hear of it.
+    /// The user is in this state now, with this message if one is given. True if others should hear of it.
+    ///
+    /// Without a message it is not the user who says so, but a connection: the message stays, and so does a state that
+    /// implies being connected.
     pub(crate) async fn set(
         &self,
         user_id: &UserId,
@@ -72,19 +107,37 @@ impl Presence {
         let is_news = {
             let mut users = self.users.lock();
             let status = users.entry(user_id.to_owned()).or_default();
+            let chosen = matches!(status.state, PresenceState::FreeForChat | PresenceState::Hidden);
+            let state = if message.is_none() && state == PresenceState::Online && chosen {
+                status.state
+            } else {
+                state
+            };
             let message = message.unwrap_or_else(|| status.message.clone());
             let is_news = status.state != state || status.message != message;
-            status.state = state;
-            status.message = message;
-            if state == PresenceState::Online {
+            if state == PresenceState::Online || state.level() > status.state.level() {
                 status.last_active = now_ms();
             }
+            status.state = state;
+            status.message = message;
             is_news
         };
         if is_news {
             self.publish(user_id).await?;
         }
         Ok(is_news)
+    }
+
+    /// The user has done something that only somebody does who is there.
+    pub(crate) fn acted(&self, user_id: &UserId) {
+        if let Some(status) = self.users.lock().get_mut(user_id) {
+            status.last_active = now_ms();
+        }
+    }
+
+    /// Whether the user is offline, or never said anything else.
+    pub(crate) fn is_offline(&self, user_id: &UserId) -> bool {
+        self.users.lock().get(user_id).is_none_or(|status| status.state == PresenceState::Offline)
     }
 
     async fn publish(&self, user_id: &UserId) -> Result<(), StoreError> {
@@ -103,6 +156,16 @@ impl Presence {
         users.get(user_id).map_or_else(|| json!({"presence": "offline"}), render)
     }
 
+    /// The content of the user's `m.presence` as clients of 2014 read it.
+    pub(crate) fn content_of_2014(&self, user_id: &UserId, viewer: &UserId) -> Value {
+        let mut content = self.content(user_id);
+        let users = self.users.lock();
+        if let Some(status) = users.get(user_id) {
+            content["presence"] = status.state.as_str_of_2014(user_id != viewer).into();
+        }
+        content
+    }
+
     /// Users whose presence changed after one position and not after another, with its content.
     pub(crate) fn changed_between(&self, after: Position, until: Position) -> Vec<(OwnedUserId, Value)> {
         let users = self.users.lock();
@@ -119,7 +182,59 @@ fn render(status: &Status) -> Value {
     if status.last_active > 0 {
         let ago = now_ms().saturating_sub(status.last_active);
         content["last_active_ago"] = ago.into();
-        content["currently_active"] = (status.state == PresenceState::Online && ago < ACTIVE_MS).into();
+        let is_there = status.state.level() >= PresenceState::Online.level();
+        content["currently_active"] = (is_there && ago < ACTIVE_MS).into();
     }
     content
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::user_id;
+
+    use super::*;
+
+    fn presence() -> Presence {
+        Presence::open(Store::temporary().unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_only_2014_knows_is_shown_as_its_nearest_today() {
+        let presence = presence();
+        let (alice, bob) = (user_id!("@alice:hs.test"), user_id!("@bob:hs.test"));
+        for (state, today, to_others, to_self) in [
+            (PresenceState::FreeForChat, "online", "free_for_chat", "free_for_chat"),
+            (PresenceState::Hidden, "offline", "offline", "hidden"),
+            (PresenceState::Unavailable, "unavailable", "unavailable", "unavailable"),
+        ] {
+            presence.set(alice, state, Some(None)).await.unwrap();
+            assert_eq!(presence.content(alice)["presence"], today);
+            assert_eq!(presence.content_of_2014(alice, bob)["presence"], to_others);
+            assert_eq!(presence.content_of_2014(alice, alice)["presence"], to_self);
+        }
+    }
+
+    #[tokio::test]
+    async fn connecting_does_not_undo_what_the_user_chose() {
+        let presence = presence();
+        let alice = user_id!("@alice:hs.test");
+        presence.set(alice, PresenceState::Hidden, Some(None)).await.unwrap();
+        assert!(!presence.set(alice, PresenceState::Online, None).await.unwrap());
+        assert_eq!(presence.content_of_2014(alice, alice)["presence"], "hidden");
+        assert!(presence.set(alice, PresenceState::Online, Some(None)).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn becoming_more_available_is_an_action_and_becoming_less_is_none() {
+        let presence = presence();
+        let alice = user_id!("@alice:hs.test");
+        presence.set(alice, PresenceState::Hidden, Some(None)).await.unwrap();
+        assert_eq!(presence.content(alice)["last_active_ago"], Value::Null);
+        presence.acted(alice);
+        assert!(presence.content(alice)["last_active_ago"].is_u64());
+        let bob = user_id!("@bob:hs.test");
+        presence.set(bob, PresenceState::Unavailable, Some(None)).await.unwrap();
+        assert!(presence.content(bob)["last_active_ago"].is_u64());
+        assert_eq!(presence.content(bob)["currently_active"], false);
+    }
 }
