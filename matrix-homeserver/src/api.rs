@@ -9,8 +9,10 @@ use axum::{Router, routing::MethodRouter};
 
 use crate::homeserver::Services;
 
+mod access;
 mod account;
 mod account_data;
+mod admin;
 mod appservices;
 pub(crate) mod auth;
 #[cfg(test)]
@@ -31,6 +33,7 @@ mod legacy;
 mod login;
 mod media;
 mod membership;
+mod openid;
 mod presence;
 mod profile;
 mod push;
@@ -44,6 +47,7 @@ mod sync;
 mod to_device;
 mod uia;
 mod upgrade;
+mod user_directory;
 mod versions;
 
 pub(crate) use self::{
@@ -51,6 +55,7 @@ pub(crate) use self::{
     error::{ApiError, ApiResult},
     extract::{Empty, Json, OptionalJson, Params, Reply, Segments},
     legacy::{Dialect, Legacy},
+    uia::UiaSessions,
 };
 
 /// What every handler can reach.
@@ -174,7 +179,9 @@ fn sections() -> Vec<Routes> {
         versions::routes(),
         login::routes(),
         register::routes(),
+        uia::routes(),
         account::routes(),
+        admin::routes(),
         devices::routes(),
         filter::routes(),
         sync::routes(),
@@ -187,6 +194,8 @@ fn sections() -> Vec<Routes> {
         relations::routes(),
         upgrade::routes(),
         discovery::routes(),
+        user_directory::routes(),
+        openid::routes(),
         profile::routes(),
         ephemeral::routes(),
         presence::routes(),

@@ -9,7 +9,7 @@ use tokio::{net::TcpListener, sync::Notify};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    api::{self, ApiError, ApiResult, Legacy, Requester, register::Nonces},
+    api::{self, ApiError, ApiResult, Legacy, Requester, UiaSessions, register::Nonces},
     appservice::{AppserviceDevices, AppserviceObserver, Appservices, Queries, Queues, Sources},
     directory::Directory,
     event::ServerKey,
@@ -25,16 +25,23 @@ use crate::{
     },
 };
 
+mod accounts;
 mod actions;
 mod builder;
+mod guests;
 mod limits;
 mod metrics;
+mod profiles;
 mod serve;
 
-pub use self::builder::{HomeserverBuilder, StartError};
 pub(crate) use self::{
+    accounts::Support,
     limits::{Limit, Limits},
     metrics::Metrics,
+};
+pub use self::{
+    accounts::{SupportContact, Terms, TurnServer},
+    builder::{HomeserverBuilder, StartError},
 };
 
 /// What an operator or a test chooses.
@@ -46,6 +53,17 @@ pub(crate) struct Config {
     pub(crate) open_registration: bool,
     /// Whoever knows it may register anybody.
     pub(crate) registration_shared_secret: Option<Secret>,
+    /// Tokens of which one is needed to register, if there are any.
+    pub(crate) registration_tokens: Vec<Secret>,
+    /// What has to be agreed to for a registration.
+    pub(crate) terms: Vec<Terms>,
+    /// Anybody may come in as a guest.
+    pub(crate) guests: bool,
+    /// How long access tokens are good that can be refreshed.
+    pub(crate) access_token_lifetime: Duration,
+    /// Whom to turn to.
+    pub(crate) support: Support,
+    pub(crate) turn_server: Option<TurnServer>,
     pub(crate) rate_limits: bool,
     /// Serve what only the drafts of 2014 and 2015 know.
     pub(crate) drafts: bool,
@@ -73,6 +91,12 @@ impl Config {
             default_room_version: RoomVersionId::V12,
             open_registration: false,
             registration_shared_secret: None,
+            registration_tokens: Vec::new(),
+            terms: Vec::new(),
+            guests: false,
+            access_token_lifetime: Duration::from_mins(5),
+            support: Support::default(),
+            turn_server: None,
             rate_limits: false,
             drafts: false,
             draft_tokens: Vec::new(),
@@ -102,6 +126,7 @@ pub(crate) struct Services {
     pub(crate) metrics: Metrics,
     pub(crate) nonces: Nonces,
     pub(crate) legacy: Legacy,
+    pub(crate) uia: UiaSessions,
     pub(crate) faults: FaultDial,
     /// Rung when the server is to be stopped and started again.
     pub(crate) restart: Notify,
@@ -159,6 +184,7 @@ impl Services {
             metrics: Metrics::default(),
             nonces: Nonces::default(),
             legacy: Legacy::default(),
+            uia: UiaSessions::default(),
             restart: Notify::new(),
             faults,
             shutdown: CancellationToken::new(),

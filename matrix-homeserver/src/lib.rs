@@ -19,7 +19,9 @@ mod user;
 
 pub use self::{
     appservice::RegistrationRefused,
-    homeserver::{Homeserver, HomeserverBuilder, HomeserverError, StartError},
+    homeserver::{
+        Homeserver, HomeserverBuilder, HomeserverError, StartError, SupportContact, Terms, TurnServer,
+    },
 };
 
 /// Chooses the cryptography of TLS for the process, once. Another choice made before stays.

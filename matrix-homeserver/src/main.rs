@@ -38,6 +38,12 @@ struct Options {
     /// Let whoever knows the secret register anybody, at /_synapse/admin/v1/register
     #[arg(long, value_name = "SECRET")]
     registration_shared_secret: Option<String>,
+    /// A token that lets somebody register where registration is open; then nobody can without. May be given several times
+    #[arg(long, value_name = "TOKEN")]
+    registration_token: Vec<String>,
+    /// Let anybody in as a guest
+    #[arg(long)]
+    guests: bool,
     /// The version of rooms that are made without naming one
     #[arg(long, value_name = "V", default_value = "12")]
     default_room_version: String,
@@ -74,6 +80,7 @@ async fn run(options: Options) -> Result<()> {
         .listen(options.listen)
         .default_room_version(options.default_room_version)
         .open_registration(options.open_registration)
+        .guests(options.guests)
         .rate_limits(!options.no_rate_limit)
         .drafts(options.drafts)
         .fault_control(options.fault_control);
@@ -82,6 +89,9 @@ async fn run(options: Options) -> Result<()> {
     }
     if let Some(secret) = options.registration_shared_secret {
         builder = builder.registration_shared_secret(&secret);
+    }
+    for token in &options.registration_token {
+        builder = builder.registration_token(token);
     }
     for path in options.registration {
         let registration =

@@ -15,13 +15,19 @@ mod device_lists;
 mod device_observer;
 mod extras;
 mod filter;
+mod ignored;
 mod keys;
 mod localpart;
+mod login_token;
+mod openid;
 mod password;
 mod presence;
 mod profile;
 mod push;
 mod receipt;
+mod refresh;
+mod restriction;
+mod search;
 mod session;
 mod to_device;
 mod typing;
@@ -36,12 +42,15 @@ pub(crate) use self::{
     extras::Extras,
     keys::{CrossSigning, KeyUpload, Keys, KeysError, Usage},
     localpart::{LocalpartError, Naming},
+    login_token::{LOGIN_TOKEN_LIFETIME, LoginTokens},
+    openid::OPENID_LIFETIME,
     password::Hasher,
     presence::{Invited, Presence, PresenceState},
     profile::{MAX_FIELD_NAME, ProfileError},
     push::{PUSH_RULES, rules_content, rules_json},
     receipt::{Receipt, Receipts, content as receipt_content},
-    session::{Session, Sessions, TokenHash},
+    restriction::Restrictions,
+    session::{Seen, Session, Sessions, TokenHash},
     to_device::{ToDevice, ToDeviceMessage, row_key as to_device_row},
     typing::Typing,
     unread::UnreadCounter,
@@ -86,7 +95,9 @@ pub(crate) struct Users {
     store: Store,
     server_name: OwnedServerName,
     hasher: Hasher,
-    sessions: Sessions,
+    sessions: Arc<Sessions>,
+    pub(crate) login_tokens: LoginTokens,
+    pub(crate) restrictions: Restrictions,
     /// User IDs that are being registered right now.
     claimed: Arc<Mutex<HashSet<OwnedUserId>>>,
     /// User IDs that are known to exist, to answer that without the store.
@@ -98,6 +109,9 @@ pub(crate) struct Users {
     pub(crate) backups: Backups,
     pub(crate) to_device: ToDevice,
     push: push::PushRules,
+    ignored: Arc<ignored::IgnoredUsers>,
+    /// One at a time changes profiles.
+    profiles: tokio::sync::Mutex<()>,
 }
 
 impl Users {
@@ -107,7 +121,13 @@ impl Users {
         hasher: Hasher,
         observer: &Arc<dyn DeviceObserver>,
     ) -> Result<Self, StoreError> {
+        let mut writes = WriteSet::new();
+        openid::stage_cleaning(&store, &mut writes)?;
+        if !writes.is_empty() {
+            drop(store.stage(writes));
+        }
         Ok(Self {
+            restrictions: Restrictions::open(store.clone())?,
             keys: Keys::open(store.clone(), observer.clone())?,
             backups: Backups::new(store.clone()),
             to_device: ToDevice::new(store.clone(), observer.clone()),
@@ -117,10 +137,13 @@ impl Users {
             store,
             server_name,
             hasher,
-            sessions: Sessions::default(),
+            sessions: Arc::default(),
+            login_tokens: LoginTokens::default(),
             claimed: Arc::default(),
             known: RwLock::default(),
             push: push::PushRules::default(),
+            ignored: Arc::default(),
+            profiles: tokio::sync::Mutex::default(),
         })
     }
 
@@ -192,9 +215,50 @@ impl Users {
         Ok(self.hasher.matches(password, stored).await)
     }
 
+    /// Makes an account of a guest's, under the same ID. The guest's sessions end.
+    pub(crate) async fn upgrade_guest(
+        &self,
+        user_id: &UserId,
+        password: String,
+        session: Option<NewSession>,
+    ) -> Result<Option<Login>, StoreError> {
+        let password = self.hasher.hash(password).await;
+        self.remove_all_devices(user_id, None).await?;
+        let _one = self.sessions.changing.lock().await;
+        let mut account = self.account(user_id)?.unwrap_or_default();
+        account.password = Some(password);
+        account.guest = false;
+        let mut writes = WriteSet::new();
+        put_json(&mut writes, account_key(user_id), &account);
+        let login = match session {
+            Some(session) => Some(self.stage_login(&mut writes, user_id, session, false)?),
+            None => None,
+        };
+        self.store.commit(writes).await?;
+        Ok(login)
+    }
+
+    /// Every account of this server, in the order of their IDs.
+    pub(crate) fn accounts(&self) -> Result<Vec<(OwnedUserId, Account)>, StoreError> {
+        let mut accounts = Vec::new();
+        for row in self.store.scan_prefix(Tree::Account, key(["user"])) {
+            let (row_key, row) = row?;
+            let user_id = KeyBuf::read(&row_key).and_then(|[_, user_id]| OwnedUserId::try_from(user_id).ok());
+            let user_id = user_id.ok_or_else(|| StoreError::damaged("the key of an account"))?;
+            accounts.push((user_id, parse_row(&row)?));
+        }
+        Ok(accounts)
+    }
+
     pub(crate) async fn set_password(&self, user_id: &UserId, password: String) -> Result<(), StoreError> {
         let Some(mut account) = self.account(user_id)? else { return Ok(()) };
         account.password = Some(self.hasher.hash(password).await);
+        self.put_account(user_id, &account).await
+    }
+
+    pub(crate) async fn set_admin(&self, user_id: &UserId, admin: bool) -> Result<(), StoreError> {
+        let Some(mut account) = self.account(user_id)? else { return Ok(()) };
+        account.admin = admin;
         self.put_account(user_id, &account).await
     }
 

@@ -49,11 +49,11 @@ async fn change_password(
     if requester.appservice.is_some() {
         return Err(ApiError::forbidden("application services do not manage accounts"));
     }
-    uia::password(&app, &requester, body.auth).await?;
     let Some(password) = body.new_password else {
         return Err(ApiError::missing_param("new_password is missing"));
     };
     check_password(&password)?;
+    uia::password(&app, &requester, "POST /account/password", body.auth).await?;
     app.users.set_password(&requester.user_id, password).await?;
     if body.logout_devices {
         app.users.remove_all_devices(&requester.user_id, requester.device_id.as_deref()).await?;
@@ -71,7 +71,7 @@ async fn deactivate_account(
     requester: Requester,
     OptionalJson(body): OptionalJson<Deactivation>,
 ) -> ApiResult<Reply<Value>> {
-    uia::password(&app, &requester, body.auth).await?;
+    uia::password(&app, &requester, "POST /account/deactivate", body.auth).await?;
     app.leave_all_rooms(&requester.user_id).await?;
     app.users.deactivate(&requester.user_id).await?;
     Ok(Reply(json!({"id_server_unbind_result": "success"})))

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use http::request::Parts;
+use http::{header, request::Parts};
 use ruma::{OwnedDeviceId, OwnedUserId, UserId};
 
 use super::{
-    AppState, Dialect,
+    AppState, Dialect, access,
     error::{ApiError, ApiResult},
     extract::{access_token, query_value},
+    layer::Peer,
     legacy::Repeatable,
 };
 use crate::{appservice::Appservice, room::TxnKey, user::TokenHash};
@@ -51,6 +52,16 @@ impl Requester {
         self
     }
 
+    /// Refuses requests of everybody but administrators.
+    pub(crate) fn must_be_admin(&self, app: &AppState) -> ApiResult<()> {
+        if self.appservice.is_none() && app.users.account(&self.user_id)?.is_some_and(|account| account.admin)
+        {
+            Ok(())
+        } else {
+            Err(ApiError::forbidden("you are not an administrator of this server"))
+        }
+    }
+
     /// Refuses requests about somebody else.
     pub(crate) fn must_be(&self, user_id: &UserId) -> ApiResult<()> {
         if self.user_id == user_id {
@@ -69,15 +80,25 @@ impl FromRequestParts<AppState> for Requester {
         let token = access_token(&parts.headers, query)?;
         let hash = TokenHash::of(&token);
         if let Some(session) = app.users.session(&hash)? {
-            return Ok(Self {
+            if session.has_expired() {
+                return Err(ApiError::soft_logout("the access token has expired"));
+            }
+            if session.is_fresh() {
+                app.users.confirm(&hash, &session).await?;
+            }
+            let user_agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+            let peer = parts.extensions.get::<Peer>().copied().unwrap_or_default();
+            session.touch(peer.0, user_agent.unwrap_or_default());
+            let requester = Self {
                 user_id: session.user_id.clone(),
                 device_id: Some(session.device_id.clone()),
                 appservice: None,
                 is_guest: session.is_guest,
                 dialect: Dialect::of(parts.uri.path()),
                 txn: None,
-            }
-            .repeatable(parts));
+            };
+            access::check(app, &requester, parts)?;
+            return Ok(requester.repeatable(parts));
         }
         let Some(appservice) = app.appservices.by_token(&hash) else {
             return Err(ApiError::unknown_token());
@@ -85,9 +106,10 @@ impl FromRequestParts<AppState> for Requester {
         let user_id = asserted_user(app, &appservice, query).await?;
         let device_id = asserted_device(app, &user_id, query)?;
         let dialect = Dialect::of(parts.uri.path());
-        let this =
+        let requester =
             Self { user_id, device_id, appservice: Some(appservice), is_guest: false, dialect, txn: None };
-        Ok(this.repeatable(parts))
+        access::check(app, &requester, parts)?;
+        Ok(requester.repeatable(parts))
     }
 }
 

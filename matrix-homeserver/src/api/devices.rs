@@ -13,7 +13,7 @@ use super::{
     ApiError, ApiResult, AppState, Empty, Json, OptionalJson, Reply, Requester, Routes, Segments,
     uia::{self, AuthData},
 };
-use crate::user::Device;
+use crate::user::{Device, Seen};
 
 /// The longest device ID and display name, in bytes.
 const MAX_LENGTH: usize = 512;
@@ -26,20 +26,23 @@ pub(super) fn routes() -> Routes {
 }
 
 async fn get_devices(State(app): State<AppState>, requester: Requester) -> ApiResult<Reply<Value>> {
+    let seen = app.users.seen(&requester.user_id);
     let devices = app.users.devices(&requester.user_id)?;
-    let devices: Vec<Value> =
-        devices.iter().map(|(device_id, device)| render(&requester.user_id, device_id, device)).collect();
+    let devices: Vec<Value> = devices
+        .iter()
+        .map(|(device_id, device)| render(&requester.user_id, device_id, device, seen.get(device_id)))
+        .collect();
     Ok(Reply(json!({"devices": devices})))
 }
 
 /// Every key is there, if only with `null`: some clients take a device without one for no answer at all.
-fn render(user_id: &UserId, device_id: &OwnedDeviceId, device: &Device) -> Value {
+fn render(user_id: &UserId, device_id: &OwnedDeviceId, device: &Device, seen: Option<&Seen>) -> Value {
     json!({
         "device_id": device_id,
         "user_id": user_id,
         "display_name": device.display_name,
-        "last_seen_ip": null,
-        "last_seen_ts": device.created,
+        "last_seen_ip": seen.and_then(|seen| seen.from).map(|from| from.to_string()),
+        "last_seen_ts": seen.map_or(device.created, |seen| seen.at),
     })
 }
 
@@ -49,7 +52,10 @@ async fn get_device(
     Segments(device_id): Segments<OwnedDeviceId>,
 ) -> ApiResult<Reply<Value>> {
     match app.users.device(&requester.user_id, &device_id)? {
-        Some(device) => Ok(Reply(render(&requester.user_id, &device_id, &device))),
+        Some(device) => {
+            let seen = app.users.seen(&requester.user_id);
+            Ok(Reply(render(&requester.user_id, &device_id, &device, seen.get(&device_id))))
+        }
         None => Err(no_device()),
     }
 }
@@ -84,8 +90,7 @@ async fn update_device(
 #[derive(Debug, Deserialize)]
 struct Doomed {
     auth: Option<AuthData>,
-    #[serde(default)]
-    devices: Vec<OwnedDeviceId>,
+    devices: Option<Vec<OwnedDeviceId>>,
 }
 
 async fn delete_device(
@@ -94,7 +99,7 @@ async fn delete_device(
     Segments(device_id): Segments<OwnedDeviceId>,
     OptionalJson(body): OptionalJson<Doomed>,
 ) -> ApiResult<Empty> {
-    uia::password(&app, &requester, body.auth).await?;
+    uia::password(&app, &requester, format!("DELETE /devices/{device_id}"), body.auth).await?;
     app.users.remove_devices(&requester.user_id, &[device_id]).await?;
     Ok(Empty)
 }
@@ -104,7 +109,8 @@ async fn delete_devices(
     requester: Requester,
     Json(body): Json<Doomed>,
 ) -> ApiResult<Empty> {
-    uia::password(&app, &requester, body.auth).await?;
-    app.users.remove_devices(&requester.user_id, &body.devices).await?;
+    let devices = body.devices.ok_or_else(|| ApiError::missing_param("devices is missing"))?;
+    uia::password(&app, &requester, "POST /delete_devices", body.auth).await?;
+    app.users.remove_devices(&requester.user_id, &devices).await?;
     Ok(Empty)
 }

@@ -60,6 +60,7 @@ kinds! {
     invalid_room_state = BAD_REQUEST "M_INVALID_ROOM_STATE";
     unsupported_room_version = BAD_REQUEST "M_UNSUPPORTED_ROOM_VERSION";
     weak_password = BAD_REQUEST "M_WEAK_PASSWORD";
+    guest_access_forbidden = FORBIDDEN "M_GUEST_ACCESS_FORBIDDEN";
     user_deactivated = FORBIDDEN "M_USER_DEACTIVATED";
     unknown_device = BAD_REQUEST "M_UNKNOWN_DEVICE";
     url_not_set = BAD_REQUEST "M_URL_NOT_SET";
@@ -94,6 +95,11 @@ impl ApiError {
     pub(crate) fn unknown_token() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "M_UNKNOWN_TOKEN", "unrecognised access token")
             .with("soft_logout", false)
+    }
+
+    /// The access token is not good any more, but the device is still there: the client can get another.
+    pub(crate) fn soft_logout(message: &'static str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "M_UNKNOWN_TOKEN", message).with("soft_logout", true)
     }
 
     /// Too many requests; the client may come back after the given time.

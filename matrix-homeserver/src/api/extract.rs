@@ -111,6 +111,10 @@ impl<T: DeserializeOwned> FromRequest<AppState> for OptionalJson<T> {
     }
 }
 
+/// A body in which nothing matters.
+#[derive(Debug, serde::Deserialize)]
+pub(crate) struct Nothing {}
+
 /// Parses a body, which is an object everywhere in the specification. What is not JSON differs from what is JSON of another
 /// shape.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {

@@ -207,7 +207,7 @@ async fn upload_cross_signing_keys(
     Json(body): Json<CrossSigningUpload>,
 ) -> ApiResult<Empty> {
     if app.users.keys.replaces_keys(&requester.user_id, &body.keys)? {
-        uia::password(&app, &requester, body.auth).await?;
+        uia::password(&app, &requester, "POST /keys/device_signing/upload", body.auth).await?;
     }
     app.users.keys.upload_cross_signing(&requester.user_id, body.keys).await?;
     Ok(Empty)

@@ -10,17 +10,22 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    ApiError, ApiResult, AppState, Empty, Json, Reply, Requester, Routes, extract::access_token,
-    register::login_reply,
+    ApiError, ApiResult, AppState, Empty, Json, OptionalJson, Reply, Requester, Routes,
+    extract::access_token,
+    layer::Peer,
+    register::{login_reply, tokens_reply},
+    uia::{self, AuthData},
 };
 use crate::{
     homeserver::Limit,
-    user::{NewSession, TokenHash},
+    user::{LOGIN_TOKEN_LIFETIME, NewSession, TokenHash},
 };
 
 pub(super) fn routes() -> Routes {
     Routes::new()
         .v3("/login", get(get_login_flows).post(login))
+        .v3("/refresh", post(refresh))
+        .v1("/login/get_token", post(generate_login_token))
         .since_2014("/logout", post(logout))
         .since_2014("/logout/all", post(logout_all))
 }
@@ -39,23 +44,32 @@ impl Identifier {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 struct LoginBody {
     #[serde(rename = "type")]
     kind: Option<String>,
     identifier: Option<Identifier>,
     user: Option<String>,
     password: Option<String>,
+    /// For `m.login.token`.
+    token: Option<String>,
+    #[serde(default)]
+    refresh_token: bool,
     device_id: Option<OwnedDeviceId>,
     initial_device_display_name: Option<String>,
 }
 
 async fn get_login_flows() -> Reply<Value> {
-    Reply(json!({"flows": [{"type": "m.login.password"}, {"type": "m.login.application_service"}]}))
+    Reply(json!({"flows": [
+        {"type": "m.login.password"},
+        {"type": "m.login.application_service"},
+        {"type": "m.login.token", "get_login_token": true},
+    ]}))
 }
 
 async fn login(
     State(app): State<AppState>,
+    peer: Peer,
     uri: Uri,
     headers: HeaderMap,
     Json(mut body): Json<LoginBody>,
@@ -63,14 +77,73 @@ async fn login(
     let Some(kind) = body.kind.take() else { return Err(ApiError::missing_param("type is missing")) };
     let user_id = match kind.as_str() {
         "m.login.password" => by_password(&app, &mut body).await?,
+        "m.login.token" => by_token(&app, &peer, &body)?,
         "m.login.application_service" => by_appservice(&app, &uri, &headers, &body)?,
         _ => return Err(ApiError::unknown("unknown login type")),
     };
-    let session = NewSession { device_id: body.device_id, display_name: body.initial_device_display_name };
+    let session = NewSession {
+        device_id: body.device_id,
+        display_name: body.initial_device_display_name,
+        lifetime: body.refresh_token.then_some(app.config.access_token_lifetime),
+    };
     let login = app.users.log_in(&user_id, session).await?;
     let mut reply = login_reply(&app, &user_id, Some(login));
     reply["well_known"] = json!({"m.homeserver": {"base_url": app.base_url()}});
     Ok(Reply(reply))
+}
+
+/// With a token of [`generate_login_token`].
+fn by_token(app: &AppState, peer: &Peer, body: &LoginBody) -> ApiResult<OwnedUserId> {
+    let Some(token) = &body.token else { return Err(ApiError::missing_param("token is missing")) };
+    app.throttle(Limit::Login, &peer.name())?;
+    let refused = || ApiError::forbidden("the login token is not valid, or not any more");
+    let user_id = app.users.login_tokens.take(token).ok_or_else(refused)?;
+    match app.users.account(&user_id)? {
+        Some(account) if !account.deactivated => Ok(user_id),
+        _ => Err(refused()),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct LoginTokenBody {
+    auth: Option<AuthData>,
+}
+
+/// A token with which another client of the user logs in, once.
+async fn generate_login_token(
+    State(app): State<AppState>,
+    requester: Requester,
+    OptionalJson(body): OptionalJson<LoginTokenBody>,
+) -> ApiResult<Reply<Value>> {
+    if requester.appservice.is_some() {
+        return Err(ApiError::forbidden("application services do not manage accounts"));
+    }
+    uia::password(&app, &requester, "POST /login/get_token", body.auth).await?;
+    app.throttle(Limit::Login, requester.user_id.as_str())?;
+    let token = app.users.login_tokens.give(requester.user_id);
+    let token = token.ok_or_else(|| ApiError::limit_exceeded(LOGIN_TOKEN_LIFETIME))?;
+    let expires = u64::try_from(LOGIN_TOKEN_LIFETIME.as_millis()).unwrap_or(u64::MAX);
+    Ok(Reply(json!({"login_token": token, "expires_in_ms": expires})))
+}
+
+#[derive(Deserialize)]
+struct RefreshBody {
+    refresh_token: Option<String>,
+}
+
+async fn refresh(
+    State(app): State<AppState>,
+    peer: Peer,
+    Json(body): Json<RefreshBody>,
+) -> ApiResult<Reply<Value>> {
+    let Some(token) = body.refresh_token else {
+        return Err(ApiError::missing_param("refresh_token is missing"));
+    };
+    app.throttle(Limit::Refresh, &peer.name())?;
+    match app.users.refresh(&token, app.config.access_token_lifetime).await? {
+        Some((_, login)) => Ok(Reply(tokens_reply(login))),
+        None => Err(ApiError::unknown_token().named("M_UNKNOWN_TOKEN", "unrecognised refresh token")),
+    }
 }
 
 async fn by_password(app: &AppState, body: &mut LoginBody) -> ApiResult<OwnedUserId> {

@@ -88,6 +88,7 @@ async fn join(
     reason: Reason,
 ) -> ApiResult<Reply<Value>> {
     app.throttle_user(Limit::Join, requester)?;
+    app.may_join_as_guest(requester, &room_id)?;
     let content = reason.add_to(app.member_content(&requester.user_id)?);
     change(app, requester, &requester.user_id, &room_id, MembershipAction::Join, content, massaged).await?;
     Ok(Reply(json!({"room_id": room_id})))

@@ -1,13 +1,11 @@
 //! [Profiles](https://spec.matrix.org/v1.19/client-server-api/#profiles).
 
 use axum::{extract::State, routing::get};
-use http::StatusCode;
 use ruma::{OwnedUserId, UserId};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{ApiError, ApiResult, AppState, Empty, Json, Params, Reply, Requester, Routes, Segments};
-use crate::user::{MAX_FIELD_NAME, ProfileError};
 
 pub(super) fn routes() -> Routes {
     Routes::new().since_2014("/profile/{user_id}", get(get_user_profile)).since_2014(
@@ -71,13 +69,18 @@ async fn set_profile_field(
         "displayname" | "avatar_url" => match value {
             Value::Null => None,
             Value::String(text) if text.is_empty() => None,
-            Value::String(text) if text.len() <= 1000 => Some(Value::String(text)),
-            Value::String(_) => return Err(ApiError::invalid_param("the value is longer than 1000 bytes")),
+            Value::String(text) if text.len() <= longest(&field) => Some(Value::String(text)),
+            Value::String(_) => return Err(ApiError::invalid_param("the value is too long")),
             _ => return Err(ApiError::bad_json("the value is not a string")),
         },
         _ => Some(value),
     };
     change(&app, &requester, &user_id, &field, value, propagation.to_rooms()).await
+}
+
+/// The most bytes of a field that room events repeat.
+fn longest(field: &str) -> usize {
+    if field == "displayname" { 256 } else { 1000 }
 }
 
 async fn delete_profile_field(
@@ -98,23 +101,6 @@ async fn change(
     to_rooms: bool,
 ) -> ApiResult<Empty> {
     requester.must_be(user_id)?;
-    if field.len() > MAX_FIELD_NAME {
-        return Err(ApiError::new(
-            StatusCode::BAD_REQUEST,
-            "M_KEY_TOO_LARGE",
-            "the name of a field has at most 255 bytes",
-        ));
-    }
-    let changed = app.users.set_profile_field(user_id, field, value).await.map_err(|error| match error {
-        ProfileError::TooLarge => ApiError::new(
-            StatusCode::BAD_REQUEST,
-            "M_PROFILE_TOO_LARGE",
-            "the profile would be larger than 64 KiB",
-        ),
-        ProfileError::Store(error) => error.into(),
-    })?;
-    if changed && to_rooms && matches!(field, "displayname" | "avatar_url") {
-        app.show_profile_in_rooms(user_id).await?;
-    }
+    app.set_profile_field(user_id, field, value, to_rooms).await?;
     Ok(Empty)
 }

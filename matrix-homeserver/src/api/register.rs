@@ -23,7 +23,7 @@ use super::{
     ApiError, ApiResult, AppState, Json, Params, Reply, Routes, draft_registration,
     extract::access_token,
     layer::Peer,
-    uia::{self, AuthData},
+    uia::{self, AuthData, Demand},
 };
 use crate::{
     appservice::Appservice,
@@ -39,11 +39,12 @@ pub(super) fn routes() -> Routes {
     Routes::new()
         .v3("/register", post(register))
         .v3("/register/available", get(check_username_availability))
+        .v1("/register/m.login.registration_token/validity", get(registration_token_validity))
         .absolute("/_synapse/admin/v1/register", get(register_nonce).post(register_with_secret))
 }
 
 /// The body of `POST /register`, which is also where the draft has application services register themselves.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 struct Registration {
     #[serde(rename = "type")]
     kind: Option<String>,
@@ -56,6 +57,10 @@ struct Registration {
     initial_device_display_name: Option<String>,
     #[serde(default)]
     inhibit_login: bool,
+    #[serde(default)]
+    refresh_token: bool,
+    /// Of the guest that is to become a user.
+    guest_access_token: Option<String>,
     /// Only in the draft's registration of an application service.
     as_token: Option<Value>,
 }
@@ -83,13 +88,7 @@ async fn register(
     }
     match kind.as_deref() {
         None | Some("user") => {}
-        Some("guest") => {
-            return Err(ApiError::new(
-                http::StatusCode::FORBIDDEN,
-                "M_GUEST_ACCESS_FORBIDDEN",
-                "guests are not let in",
-            ));
-        }
+        Some("guest") => return register_guest(&app, &peer, registration).await,
         Some(_) => return Err(ApiError::invalid_param("kind is user or guest")),
     }
     let token = access_token(&headers, uri.query());
@@ -130,22 +129,82 @@ async fn register_for_appservice(
     finish(app, user_id, account, registration).await
 }
 
+/// A guest, of whom nothing is asked, and whose wishes do not count
+/// ([guest access](https://spec.matrix.org/v1.19/client-server-api/#guest-access)).
+async fn register_guest(app: &AppState, peer: &Peer, registration: Registration) -> ApiResult<Response> {
+    if !app.config.guests {
+        return Err(ApiError::guest_access_forbidden("guests are not let in"));
+    }
+    app.throttle(Limit::Registration, &peer.name())?;
+    let user_id = app.users.new_user_id(&random_digits(), Naming::Person)?;
+    let session =
+        NewSession { display_name: registration.initial_device_display_name, ..NewSession::default() };
+    let account = NewAccount { guest: true, ..NewAccount::default() };
+    let login = app.users.register(&user_id, account, Some(session)).await?;
+    Ok(Reply(login_reply(app, &user_id, login)).into_response())
+}
+
+/// The localpart of a guest.
+fn random_digits() -> String {
+    (0..12).map(|_| char::from(rand::random_range(b'0'..=b'9'))).collect()
+}
+
 async fn register_person(app: &AppState, peer: &Peer, registration: Registration) -> ApiResult<Response> {
     if !app.config.open_registration {
         return Err(ApiError::forbidden("this server does not let people register themselves"));
     }
-    let user_id = match &registration.username {
-        Some(name) => new_person(app, name)?,
-        None => app.users.new_user_id(&random_text(12).to_ascii_lowercase(), Naming::Person)?,
+    if let Some(user_id) = registered_before(app, &registration) {
+        // The answer to the same request was lost, or the client did not want to be logged in then.
+        let session = registration.session(app);
+        let login = match session {
+            Some(session) => Some(app.users.log_in(&user_id, session).await?),
+            None => None,
+        };
+        return Ok(Reply(login_reply(app, &user_id, login)).into_response());
+    }
+    let guest = match &registration.guest_access_token {
+        Some(token) => Some(upgraded_guest(app, token, registration.username.as_deref())?),
+        None => None,
     };
-    uia::dummy(registration.auth.as_ref())?;
+    let user_id = match (&guest, &registration.username) {
+        (Some(guest), _) => guest.clone(),
+        (None, Some(name)) => new_person(app, name)?,
+        (None, None) => app.users.new_user_id(&random_text(12).to_ascii_lowercase(), Naming::Person)?,
+    };
+    let session = uia::authenticate(app, &Demand::registration(app), registration.auth.clone()).await?;
     app.throttle(Limit::Registration, &peer.name())?;
     let Some(password) = registration.password.clone() else {
         return Err(ApiError::missing_param("password is missing"));
     };
     check_password(&password)?;
-    let account = NewAccount { password: Some(password), ..NewAccount::default() };
-    finish(app, user_id, account, registration).await
+    let reply = if guest.is_some() {
+        let login = app.users.upgrade_guest(&user_id, password, registration.session(app)).await?;
+        Reply(login_reply(app, &user_id, login)).into_response()
+    } else {
+        let account = NewAccount { password: Some(password), ..NewAccount::default() };
+        finish(app, user_id.clone(), account, registration).await?
+    };
+    app.uia.register(&session, user_id);
+    Ok(reply)
+}
+
+/// The account that was made before in the session that the client continues, if it proves to be the one who made it.
+fn registered_before(app: &AppState, registration: &Registration) -> Option<OwnedUserId> {
+    let session = registration.auth.as_ref()?.session()?;
+    let user_id = app.uia.registered(session)?;
+    let same = |name: &String| localpart_of(app, name) == user_id.localpart();
+    registration.username.as_ref().is_none_or(same).then_some(user_id)
+}
+
+/// The guest that is to become a user of the same name.
+fn upgraded_guest(app: &AppState, token: &str, username: Option<&str>) -> ApiResult<OwnedUserId> {
+    let session = app.users.session(&TokenHash::of(token))?;
+    let guest = session.filter(|session| session.is_guest && !session.has_expired());
+    let guest = guest.ok_or_else(|| ApiError::forbidden("guest_access_token is not that of a guest"))?;
+    if username.is_some_and(|name| localpart_of(app, name) != guest.user_id.localpart()) {
+        return Err(ApiError::forbidden("a guest keeps the user name when becoming a user"));
+    }
+    Ok(guest.user_id.clone())
 }
 
 async fn finish(
@@ -154,20 +213,41 @@ async fn finish(
     account: NewAccount,
     registration: Registration,
 ) -> ApiResult<Response> {
-    let session = (!registration.inhibit_login).then_some(NewSession {
-        device_id: registration.device_id,
-        display_name: registration.initial_device_display_name,
-    });
-    let login = app.users.register(&user_id, account, session).await?;
+    let login = app.users.register(&user_id, account, registration.session(app)).await?;
     Ok(Reply(login_reply(app, &user_id, login)).into_response())
+}
+
+impl Registration {
+    /// The session that is wanted along with the account.
+    fn session(&self, app: &AppState) -> Option<NewSession> {
+        (!self.inhibit_login).then(|| NewSession {
+            device_id: self.device_id.clone(),
+            display_name: self.initial_device_display_name.clone(),
+            lifetime: self.refresh_token.then_some(app.config.access_token_lifetime),
+        })
+    }
 }
 
 /// The answer to registrations and logins.
 pub(super) fn login_reply(app: &AppState, user_id: &OwnedUserId, login: Option<Login>) -> Value {
     let mut reply = json!({"user_id": user_id, "home_server": app.config.server_name});
     if let Some(login) = login {
-        reply["access_token"] = login.access_token.into();
         reply["device_id"] = login.device_id.as_str().into();
+        if let (Value::Object(reply), Value::Object(tokens)) = (&mut reply, tokens_reply(login)) {
+            reply.extend(tokens);
+        }
+    }
+    reply
+}
+
+/// The tokens of a session, and how long they are good.
+pub(super) fn tokens_reply(login: Login) -> Value {
+    let mut reply = json!({"access_token": login.access_token});
+    if let Some(refresh_token) = login.refresh_token {
+        reply["refresh_token"] = refresh_token.into();
+    }
+    if let Some(lifetime) = login.lifetime {
+        reply["expires_in_ms"] = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX).into();
     }
     reply
 }
@@ -183,6 +263,9 @@ fn localpart_of<'n>(app: &AppState, name: &'n str) -> &'n str {
 /// The ID that a person asks for, if they may have it.
 fn new_person(app: &AppState, name: &str) -> ApiResult<OwnedUserId> {
     let user_id = app.users.new_user_id(localpart_of(app, name), Naming::Person)?;
+    if user_id.localpart().bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(ApiError::invalid_username("names of digits only are those of guests"));
+    }
     if app.appservices.user_is_taken(&user_id, None) {
         return Err(ApiError::exclusive("the user ID belongs to an application service"));
     }
@@ -217,6 +300,24 @@ async fn check_username_availability(
     let Some(username) = username else { return Err(ApiError::missing_param("username is missing")) };
     new_person(&app, &username)?;
     Ok(Reply(json!({"available": true})))
+}
+
+#[derive(Deserialize)]
+struct RegistrationToken {
+    token: Option<String>,
+}
+
+async fn registration_token_validity(
+    State(app): State<AppState>,
+    peer: Peer,
+    Params(RegistrationToken { token }): Params<RegistrationToken>,
+) -> ApiResult<Reply<Value>> {
+    app.throttle(Limit::Registration, &peer.name())?;
+    if !app.config.open_registration {
+        return Err(ApiError::forbidden("this server does not let people register themselves"));
+    }
+    let Some(token) = token else { return Err(ApiError::missing_param("token is missing")) };
+    Ok(Reply(json!({"valid": uia::is_registration_token(&app, &token)})))
 }
 
 /// Nonces that were given out and not used yet.

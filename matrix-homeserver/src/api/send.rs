@@ -223,13 +223,14 @@ async fn put_state(
     app.throttle_user(Limit::Message, requester)?;
     let content = content(body)?;
     if event_type == TimelineEventType::RoomMember {
-        before_membership(app, &state_key, &content).await?;
+        before_membership(app, requester, &room_id, &state_key, &content).await?;
     }
     if event_type == TimelineEventType::RoomCanonicalAlias {
         check_aliases(app, requester, &room_id, &content)?;
     }
+    let about_guests = event_type == TimelineEventType::RoomGuestAccess;
     let append = Append {
-        room_id,
+        room_id: room_id.clone(),
         sender: requester.user_id.clone(),
         event_type,
         state_key: Some(state_key),
@@ -238,11 +239,21 @@ async fn put_state(
         redacts: None,
         txn: None,
     };
-    Ok(sent(&app.rooms.append(append).await?))
+    let event_id = app.rooms.append(append).await?;
+    if about_guests {
+        app.send_guests_away(&room_id).await?;
+    }
+    Ok(sent(&event_id))
 }
 
-/// Application services make those who are invited by a state event, as by an invitation.
-async fn before_membership(app: &AppState, state_key: &str, content: &RawValue) -> ApiResult<()> {
+/// Guests join only where they may. Application services make those who are invited by a state event, as by an invitation.
+async fn before_membership(
+    app: &AppState,
+    requester: &Requester,
+    room_id: &RoomId,
+    state_key: &str,
+    content: &RawValue,
+) -> ApiResult<()> {
     #[derive(Deserialize)]
     struct Membership {
         membership: Option<String>,
@@ -251,10 +262,11 @@ async fn before_membership(app: &AppState, state_key: &str, content: &RawValue) 
         serde_json::from_str(content.get()).map_err(|_| ApiError::bad_json("membership is not a string"))?;
     let user_id = OwnedUserId::try_from(state_key)
         .map_err(|_| ApiError::bad_json("the state key of a member event is a user ID"))?;
-    if membership.as_deref() == Some("invite") {
-        invitee(app, &user_id).await?;
+    match membership.as_deref() {
+        Some("invite") => invitee(app, &user_id).await.map(drop),
+        Some("join") => app.may_join_as_guest(requester, room_id),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Canonical aliases have to lead to the room. Those that were there before are left in peace.

@@ -1,15 +1,29 @@
-//! [User-interactive authentication](https://spec.matrix.org/v1.19/client-server-api/#user-interactive-authentication-api).
+//! [User-interactive authentication](https://spec.matrix.org/v1.19/client-server-api/#user-interactive-authentication-api):
+//! a request is let through when the stages of one of its flows are completed, in one answer or over several.
 
 use http::StatusCode;
-use ruma::UserId;
+use ruma::{OwnedUserId, UserId};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, Value};
 
 use super::{ApiError, ApiResult, AppState, Requester, login::Identifier};
-use crate::user::random_text;
+
+mod fallback;
+mod sessions;
+mod stages;
+
+pub(crate) use self::sessions::UiaSessions;
+pub(super) use self::{fallback::routes, stages::is_registration_token};
+use self::{sessions::Progress, stages::Verdict};
+
+/// Proves nothing; for registration.
+pub(super) const DUMMY: &str = "m.login.dummy";
+const PASSWORD: &str = "m.login.password";
+const REGISTRATION_TOKEN: &str = "m.login.registration_token";
+const TERMS: &str = "m.login.terms";
 
 /// The `auth` member of a request.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 pub(super) struct AuthData {
     #[serde(rename = "type")]
     kind: Option<String>,
@@ -17,52 +31,130 @@ pub(super) struct AuthData {
     password: Option<String>,
     identifier: Option<Identifier>,
     user: Option<String>,
+    /// For `m.login.registration_token`.
+    token: Option<String>,
 }
 
-/// The stage that proves nothing; for registration.
-pub(super) const DUMMY: &str = "m.login.dummy";
-const PASSWORD: &str = "m.login.password";
-
-/// The answer that says what is still to be done, in one flow of one stage.
-fn challenge(session: Option<&str>, stage: &str) -> ApiError {
-    let session = session.map_or_else(|| random_text(24), ToOwned::to_owned);
-    ApiError::new(StatusCode::UNAUTHORIZED, "", "")
-        .with("flows", json!([{"stages": [stage]}]))
-        .with("params", json!({}))
-        .with("completed", json!([]))
-        .with("session", session)
+impl std::fmt::Debug for AuthData {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AuthData").field("type", &self.kind).finish_non_exhaustive()
+    }
 }
 
-/// Lets through who has done the dummy stage.
-pub(super) fn dummy(auth: Option<&AuthData>) -> ApiResult<()> {
-    match auth {
-        Some(auth) if auth.kind.as_deref() == Some(DUMMY) => Ok(()),
-        auth => Err(challenge(auth.and_then(|auth| auth.session.as_deref()), DUMMY)),
+/// What is to be authenticated: a session that was begun for one thing is not good for another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Demand {
+    /// The method and path of the request.
+    operation: String,
+    /// Who makes it; nobody yet, where an account is made.
+    user_id: Option<OwnedUserId>,
+    flows: Vec<Vec<&'static str>>,
+    params: Map<String, Value>,
+}
+
+impl Demand {
+    /// Registration: the dummy stage or, where the server has them, a registration token and its terms.
+    pub(super) fn registration(app: &AppState) -> Self {
+        let mut flow = Vec::new();
+        if !app.config.registration_tokens.is_empty() {
+            flow.push(REGISTRATION_TOKEN);
+        }
+        let mut params = Map::new();
+        if !app.config.terms.is_empty() {
+            flow.push(TERMS);
+            params.insert(TERMS.to_owned(), stages::terms_params(&app.config.terms));
+        }
+        if flow.is_empty() {
+            flow.push(DUMMY);
+        }
+        Self { operation: "POST /register".to_owned(), user_id: None, flows: vec![flow], params }
+    }
+
+    fn of_user(operation: impl Into<String>, user_id: &UserId) -> Self {
+        let flows = vec![vec![PASSWORD]];
+        Self { operation: operation.into(), user_id: Some(user_id.to_owned()), flows, params: Map::new() }
+    }
+
+    fn knows(&self, stage: &str) -> bool {
+        self.flows.iter().flatten().any(|known| *known == stage)
+    }
+
+    fn is_met_by(&self, completed: &[String]) -> bool {
+        self.flows.iter().any(|flow| flow.iter().all(|stage| completed.iter().any(|done| done == stage)))
+    }
+
+    /// The answer that says what is still to be done.
+    fn challenge(&self, session: &str, completed: &[String]) -> ApiError {
+        let flows: Vec<Value> =
+            self.flows.iter().map(|stages| serde_json::json!({ "stages": stages })).collect();
+        let challenge = ApiError::new(StatusCode::UNAUTHORIZED, "", "")
+            .with("flows", flows)
+            .with("params", self.params.clone())
+            .with("session", session);
+        if completed.is_empty() { challenge } else { challenge.with("completed", completed) }
     }
 }
 
 /// Lets through who knows the password of the account. Application services have shown more than that already.
-pub(super) async fn password(app: &AppState, requester: &Requester, auth: Option<AuthData>) -> ApiResult<()> {
+pub(super) async fn password(
+    app: &AppState,
+    requester: &Requester,
+    operation: impl Into<String>,
+    auth: Option<AuthData>,
+) -> ApiResult<()> {
     if requester.appservice.is_some() {
         return Ok(());
     }
-    let Some(auth) = auth.filter(|auth| auth.kind.as_deref() == Some(PASSWORD)) else {
-        return Err(challenge(None, PASSWORD));
-    };
-    let refused = |auth: &AuthData| {
-        challenge(auth.session.as_deref(), PASSWORD).named("M_FORBIDDEN", "the password is not right")
-    };
-    let named = auth.identifier.as_ref().and_then(Identifier::user).or(auth.user.as_deref());
-    if !names(app, named, &requester.user_id) {
-        return Err(refused(&auth));
-    }
-    let Some(password) = auth.password.clone() else { return Err(refused(&auth)) };
-    app.throttle(crate::homeserver::Limit::Login, requester.user_id.as_str())?;
-    if app.users.password_matches(&requester.user_id, password).await? { Ok(()) } else { Err(refused(&auth)) }
+    let session = authenticate(app, &Demand::of_user(operation, &requester.user_id), auth).await?;
+    app.uia.end(&session);
+    Ok(())
 }
 
-fn names(app: &AppState, named: Option<&str>, user_id: &UserId) -> bool {
-    named.is_none_or(|named| {
-        named == user_id.as_str() || (named == user_id.localpart() && app.is_local(user_id))
-    })
+/// Lets through who has completed a flow; gives the session in which that was done.
+///
+/// # Errors
+/// The challenge, with what is completed and, where a stage went wrong, how.
+pub(super) async fn authenticate(
+    app: &AppState,
+    demand: &Demand,
+    auth: Option<AuthData>,
+) -> ApiResult<String> {
+    let (session, mut completed) = match auth.as_ref().and_then(|auth| auth.session.as_deref()) {
+        None => (app.uia.begin(demand), Vec::new()),
+        Some(session) => match app.uia.progress(session, demand) {
+            Progress::Made(completed) => (session.to_owned(), completed),
+            Progress::OfSomethingElse => {
+                return Err(ApiError::new(
+                    StatusCode::FORBIDDEN,
+                    "M_UNKNOWN",
+                    "this session was begun to authenticate something else",
+                ));
+            }
+            Progress::Unknown => return Err(ApiError::unknown("there is no such session")),
+        },
+    };
+    if let Some(auth) = auth
+        && let Some(stage) = &auth.kind
+    {
+        // A stage that is completed stays so, whatever is said about it again.
+        if !completed.iter().any(|done| done == stage) {
+            match stages::check(app, demand, stage, &auth).await? {
+                Verdict::Passed => {
+                    completed.push(stage.clone());
+                    app.uia.complete(&session, stage);
+                }
+                Verdict::Failed(errcode, reason) => {
+                    return Err(demand.challenge(&session, &completed).named(errcode, reason));
+                }
+            }
+        }
+    }
+    if demand.is_met_by(&completed) { Ok(session) } else { Err(demand.challenge(&session, &completed)) }
+}
+
+impl AuthData {
+    /// The session that the client means to continue.
+    pub(super) fn session(&self) -> Option<&str> {
+        self.session.as_deref()
+    }
 }

@@ -2,10 +2,13 @@
 //! server can do.
 
 use axum::{extract::State, routing::get};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Map, Value, json};
+use sha1::Sha1;
 
-use super::{AppState, Reply, Requester, Routes, auth::MaybeRequester};
-use crate::room::Rooms;
+use super::{ApiError, ApiResult, AppState, Reply, Requester, Routes, auth::MaybeRequester};
+use crate::{room::Rooms, user::now_ms};
 
 /// Every version of the specification that clients may ask for.
 const VERSIONS: [&str; 27] = [
@@ -20,6 +23,8 @@ pub(super) fn routes() -> Routes {
         .v3("/capabilities", get(get_capabilities))
         .since_2014("/voip/turnServer", get(get_turn_server))
         .absolute("/.well-known/matrix/client", get(get_wellknown))
+        .absolute("/.well-known/matrix/server", get(get_wellknown_server))
+        .absolute("/.well-known/matrix/support", get(get_wellknown_support))
 }
 
 async fn get_versions(_: MaybeRequester) -> Reply<Value> {
@@ -36,28 +41,71 @@ async fn get_versions(_: MaybeRequester) -> Reply<Value> {
     }))
 }
 
-async fn get_capabilities(State(app): State<AppState>, _: Requester) -> Reply<Value> {
+async fn get_capabilities(State(app): State<AppState>, requester: Requester) -> ApiResult<Reply<Value>> {
     let versions = Rooms::supported_versions();
     let available: Map<String, Value> =
         versions.into_iter().map(|version| (version.to_string(), "stable".into())).collect();
-    Reply(json!({
-        "capabilities": {
-            "m.change_password": {"enabled": true},
-            "m.room_versions": {"default": app.config.default_room_version, "available": available},
-            "m.set_displayname": {"enabled": true},
-            "m.set_avatar_url": {"enabled": true},
-            "m.3pid_changes": {"enabled": false},
-            "m.get_login_token": {"enabled": false},
-            "m.profile_fields": {"enabled": true},
-        },
-    }))
+    let is_person = requester.appservice.is_none() && !requester.is_guest;
+    let mut capabilities = json!({
+        "m.change_password": {"enabled": is_person},
+        "m.room_versions": {"default": app.config.default_room_version, "available": available},
+        "m.set_displayname": {"enabled": true},
+        "m.set_avatar_url": {"enabled": true},
+        "m.3pid_changes": {"enabled": is_person},
+        "m.get_login_token": {"enabled": is_person},
+        "m.profile_fields": {"enabled": true},
+        "m.forget_forced_upon_leave": {"enabled": false},
+    });
+    if requester.must_be_admin(&app).is_ok() {
+        capabilities["m.account_moderation"] = json!({"suspend": true, "lock": true});
+    }
+    Ok(Reply(json!({ "capabilities": capabilities })))
 }
 
-/// No relay is configured, which is said by an empty object.
-async fn get_turn_server(_: Requester) -> Reply<Value> {
-    Reply(json!({}))
+/// What lets the user into the relay for calls, by the shared secret that the relay knows. Without a relay: nothing.
+async fn get_turn_server(State(app): State<AppState>, requester: Requester) -> Reply<Value> {
+    let Some(turn) = &app.config.turn_server else { return Reply(json!({})) };
+    let seconds = turn.lifetime.as_secs();
+    let username = format!("{}:{}", now_ms() / 1000 + seconds, requester.user_id);
+    let mut mac = Hmac::<Sha1>::new_from_slice(turn.secret().expose().as_bytes())
+        .expect("a key of any length suits this code");
+    mac.update(username.as_bytes());
+    let password = STANDARD.encode(mac.finalize().into_bytes());
+    Reply(json!({"username": username, "password": password, "ttl": seconds, "uris": turn.uris}))
 }
 
 async fn get_wellknown(State(app): State<AppState>) -> Reply<Value> {
     Reply(json!({"m.homeserver": {"base_url": app.base_url()}}))
+}
+
+/// Where other servers would find this one: at its base URL, without the scheme.
+async fn get_wellknown_server(State(app): State<AppState>) -> Reply<Value> {
+    let address = app.base_url().trim_start_matches("http://").trim_start_matches("https://");
+    Reply(json!({"m.server": address}))
+}
+
+async fn get_wellknown_support(State(app): State<AppState>) -> ApiResult<Reply<Value>> {
+    let support = &app.config.support;
+    let mut reply = Map::new();
+    if !support.contacts.is_empty() {
+        let contacts = support.contacts.iter().map(|contact| {
+            let mut told = json!({"role": contact.role});
+            for (name, value) in
+                [("matrix_id", &contact.matrix_id), ("email_address", &contact.email_address)]
+            {
+                if let Some(value) = value {
+                    told[name] = value.as_str().into();
+                }
+            }
+            told
+        });
+        reply.insert("contacts".to_owned(), contacts.collect());
+    }
+    if let Some(page) = &support.page {
+        reply.insert("support_page".to_owned(), page.as_str().into());
+    }
+    if reply.is_empty() {
+        return Err(ApiError::not_found("nobody is named here"));
+    }
+    Ok(Reply(reply.into()))
 }

@@ -246,7 +246,7 @@ impl Services {
     }
 }
 
-fn own_membership(
+pub(super) fn own_membership(
     user_id: &UserId,
     room_id: &RoomId,
     action: MembershipAction,

@@ -19,6 +19,8 @@ use crate::{
     store::{Durability, Store, StoreError},
 };
 
+mod accounts;
+
 /// How long to wait for a database that somebody else has open.
 const UNLOCK_TIMEOUT: Duration = Duration::from_secs(3);
 /// The wait between two attempts to open it.

@@ -17,6 +17,10 @@ pub(crate) enum Limit {
     Join,
     /// Logins, by account and by address: 1 a second, 10 at once.
     Login,
+    /// Refreshed tokens, by address: 10 a second, 100 at once.
+    Refresh,
+    /// Searches for users, by user: 5 a second, 50 at once.
+    Search,
     /// Registrations, by address: 2 a second, 20 at once.
     Registration,
     /// Invitations, by user: 5 a second, 50 at once.
@@ -27,8 +31,8 @@ impl Limit {
     /// How many a second, and how many at once.
     fn rate(self) -> (f64, f64) {
         match self {
-            Self::Message => (10.0, 100.0),
-            Self::Join | Self::Invite => (5.0, 50.0),
+            Self::Message | Self::Refresh => (10.0, 100.0),
+            Self::Join | Self::Invite | Self::Search => (5.0, 50.0),
             Self::Login => (1.0, 10.0),
             Self::Registration => (2.0, 20.0),
         }

@@ -62,8 +62,8 @@ pub(crate) trait SyncExtras: Send + Sync + 'static {
     /// The content of `m.receipt` with the receipts that changed and that the viewer may see.
     fn receipts(&self, room_id: &RoomId, viewer: &UserId, window: Window) -> Option<Box<RawValue>>;
 
-    /// Who is typing, when that changed.
-    fn typing(&self, room_id: &RoomId, window: Window) -> Option<Vec<OwnedUserId>>;
+    /// Who is typing that the viewer wants to hear of, when that changed.
+    fn typing(&self, room_id: &RoomId, viewer: &UserId, window: Window) -> Option<Vec<OwnedUserId>>;
 
     /// `m.presence` events of the users whose presence changed and whom the viewer may see.
     fn presence(&self, viewer: &UserId, window: Window) -> Vec<Box<RawValue>>;

@@ -320,7 +320,7 @@ impl View<'_> {
             joined.ephemeral.events.extend(serde_json::value::to_raw_value(&event));
         };
         if wants("m.typing")
-            && let Some(typing) = extras.typing(room_id, self.window)
+            && let Some(typing) = extras.typing(room_id, user_id, self.window)
         {
             put(json!({ "type": "m.typing", "content": { "user_ids": typing } }));
         }

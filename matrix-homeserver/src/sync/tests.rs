@@ -37,7 +37,7 @@ impl SyncExtras for TestExtras {
         None
     }
 
-    fn typing(&self, room_id: &RoomId, window: Window) -> Option<Vec<OwnedUserId>> {
+    fn typing(&self, room_id: &RoomId, _: &UserId, window: Window) -> Option<Vec<OwnedUserId>> {
         let typing = self.typing.lock();
         typing.get(room_id).filter(|(at, _)| window.contains(*at)).map(|(_, users)| users.clone())
     }

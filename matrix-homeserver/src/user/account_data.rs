@@ -5,7 +5,7 @@
 use ruma::{RoomId, UserId};
 use serde_json::value::RawValue;
 
-use super::Users;
+use super::{Users, ignored::IGNORED_USERS};
 use crate::store::{KeyBuf, Position, StoreError, Tree, WriteSet, key};
 
 /// What account data is about.
@@ -55,6 +55,10 @@ impl Users {
             row.extend_from_slice(content.as_bytes());
             rows.put(Tree::Account, key, row);
         });
+        if matches!(scope, Scope::Global) && kind == IGNORED_USERS {
+            let (ignored, user_id) = (self.ignored.clone(), user_id.to_owned());
+            writes.on_commit(move |_| ignored.forget(&user_id));
+        }
         self.store.commit(writes).await.map(drop)
     }
 

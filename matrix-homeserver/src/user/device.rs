@@ -1,12 +1,12 @@
 //! Devices and the sessions on them. One device has at most one session.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use rand::{RngExt, distr::Alphanumeric};
 use ruma::{DeviceId, OwnedDeviceId, UserId};
 use serde::{Deserialize, Serialize};
 
-use super::{Session, TokenHash, Users, now_ms, parse_row, put_json, read_json, session::token_key};
+use super::{Session, Users, now_ms, parse_row, put_json, read_json, session::token_key};
 use crate::store::{KeyBuf, StoreError, Tree, WriteSet, key};
 
 /// A device of a user ([device management](https://spec.matrix.org/v1.19/client-server-api/#device-management)).
@@ -17,9 +17,46 @@ pub(crate) struct Device {
     /// Milliseconds since 1970.
     #[serde(default)]
     pub(crate) created: u64,
-    /// The hash of its access token, in hexadecimal. Devices of application services have none.
+    #[serde(flatten)]
+    pub(super) tokens: Tokens,
+}
+
+/// The tokens of a device, as hashes in hexadecimal. Devices of application services have none.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Tokens {
+    /// The access token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    token: Option<String>,
+    pub(super) token: Option<String>,
+    /// What it can be refreshed with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) refresh: Option<String>,
+    /// The tokens that came out of a refresh, until one of them is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) next_token: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) next_refresh: Option<String>,
+}
+
+impl Tokens {
+    /// Ends the tokens that are in use.
+    pub(super) fn stage_end(&mut self, writes: &mut WriteSet) {
+        if let Some(token) = self.token.take() {
+            writes.delete(Tree::Account, token_key(&token));
+        }
+        if let Some(refresh) = self.refresh.take() {
+            writes.delete(Tree::Account, refresh_key(&refresh));
+        }
+    }
+
+    /// Ends the tokens that were not used yet.
+    pub(super) fn stage_end_of_next(&mut self, writes: &mut WriteSet) {
+        if let Some(token) = self.next_token.take() {
+            writes.delete(Tree::Account, token_key(&token));
+        }
+        if let Some(refresh) = self.next_refresh.take() {
+            writes.delete(Tree::Account, refresh_key(&refresh));
+        }
+    }
 }
 
 /// What a client asks for when it logs in.
@@ -27,12 +64,17 @@ pub(crate) struct Device {
 pub(crate) struct NewSession {
     pub(crate) device_id: Option<OwnedDeviceId>,
     pub(crate) display_name: Option<String>,
+    /// How long the access token is good, for clients that can refresh it. For ever, where absent.
+    pub(crate) lifetime: Option<Duration>,
 }
 
-/// A session that was just made. The only place where the token is in the clear.
+/// A session that was just made. The only place where the tokens are in the clear.
 pub(crate) struct Login {
     pub(crate) access_token: String,
     pub(crate) device_id: OwnedDeviceId,
+    pub(crate) refresh_token: Option<String>,
+    /// How long the access token is good.
+    pub(crate) lifetime: Option<Duration>,
 }
 
 impl fmt::Debug for Login {
@@ -44,12 +86,15 @@ impl fmt::Debug for Login {
 impl Users {
     /// Makes a session. On a device that exists already, it takes the place of the one before.
     pub(crate) async fn log_in(&self, user_id: &UserId, session: NewSession) -> Result<Login, StoreError> {
+        let _one = self.sessions.changing.lock().await;
+        let is_guest = self.account(user_id)?.is_some_and(|account| account.guest);
         let mut writes = WriteSet::new();
-        let login = self.stage_login(&mut writes, user_id, session, false)?;
+        let login = self.stage_login(&mut writes, user_id, session, is_guest)?;
         self.store.commit(writes).await?;
         Ok(login)
     }
 
+    /// Only while [`Sessions::changing`](super::Sessions) is held, or for a user that nobody knows yet.
     pub(super) fn stage_login(
         &self,
         writes: &mut WriteSet,
@@ -60,21 +105,32 @@ impl Users {
         let device_id =
             session.device_id.unwrap_or_else(|| OwnedDeviceId::from(random_text(10).to_ascii_uppercase()));
         let mut device = self.device(user_id, &device_id)?.unwrap_or_default();
-        if let Some(old) = device.token.take() {
-            writes.delete(Tree::Account, key(["token", &old]));
-            self.sessions.remove(user_id, &device_id);
-        }
-        let access_token = format!("syt_{}", random_text(40));
-        let token = TokenHash::of(&access_token);
-        device.token = Some(token.to_hex());
+        device.tokens.stage_end(writes);
+        device.tokens.stage_end_of_next(writes);
+        let new = Session::new(user_id, &device_id, is_guest);
+        let tokens = super::refresh::stage_tokens(writes, new, session.lifetime);
+        device.tokens.token = Some(tokens.access_hash);
+        device.tokens.refresh = tokens.refresh_hash;
         device.display_name = session.display_name.or(device.display_name);
         if device.created == 0 {
             device.created = now_ms();
         }
-        let session = Session { user_id: user_id.to_owned(), device_id: device_id.clone(), is_guest };
         put_json(writes, device_key(user_id, &device_id), &device);
-        put_json(writes, token_key(token), &session);
-        Ok(Login { access_token, device_id })
+        self.forget_tokens_on_commit(writes, user_id, &device_id);
+        let (access_token, refresh_token) = (tokens.access_token, tokens.refresh_token);
+        Ok(Login { access_token, device_id, refresh_token, lifetime: session.lifetime })
+    }
+
+    /// Tokens of the device that are in memory have to be read again once the set is written.
+    pub(super) fn forget_tokens_on_commit(
+        &self,
+        writes: &mut WriteSet,
+        user_id: &UserId,
+        device_id: &DeviceId,
+    ) {
+        let (sessions, user_id, device_id) =
+            (self.sessions.clone(), user_id.to_owned(), device_id.to_owned());
+        writes.on_commit(move |_| sessions.remove(&user_id, &device_id));
     }
 
     pub(crate) fn device(
@@ -106,6 +162,7 @@ impl Users {
         device_id: &DeviceId,
         display_name: Option<String>,
     ) -> Result<bool, StoreError> {
+        let _one = self.sessions.changing.lock().await;
         let found = self.device(user_id, device_id)?;
         let made = found.is_none();
         let mut device = found.unwrap_or_else(|| Device { created: now_ms(), ..Device::default() });
@@ -122,21 +179,18 @@ impl Users {
         user_id: &UserId,
         devices: &[OwnedDeviceId],
     ) -> Result<(), StoreError> {
+        let _one = self.sessions.changing.lock().await;
         let mut writes = WriteSet::new();
         for device_id in devices {
-            let Some(device) = self.device(user_id, device_id)? else { continue };
+            let Some(mut device) = self.device(user_id, device_id)? else { continue };
             writes.delete(Tree::Account, device_key(user_id, device_id));
             self.keys.stage_removal(user_id, device_id, &mut writes)?;
             self.to_device.stage_removal(user_id, device_id, &mut writes)?;
-            if let Some(token) = &device.token {
-                writes.delete(Tree::Account, key(["token", token]));
-            }
+            device.tokens.stage_end(&mut writes);
+            device.tokens.stage_end_of_next(&mut writes);
+            self.forget_tokens_on_commit(&mut writes, user_id, device_id);
         }
-        self.store.commit(writes).await?;
-        for device_id in devices {
-            self.sessions.remove(user_id, device_id);
-        }
-        Ok(())
+        self.store.commit(writes).await.map(drop)
     }
 
     /// Deletes every device of a user but one.
@@ -151,8 +205,13 @@ impl Users {
     }
 }
 
-fn device_key(user_id: &UserId, device_id: &DeviceId) -> KeyBuf {
+pub(super) fn device_key(user_id: &UserId, device_id: &DeviceId) -> KeyBuf {
     key(["device", user_id.as_str(), device_id.as_str()])
+}
+
+/// The row of a refresh token, by its hash in hexadecimal.
+pub(super) fn refresh_key(hash: &str) -> KeyBuf {
+    key(["refresh", hash])
 }
 
 /// Letters and digits that nobody can guess.

@@ -53,11 +53,20 @@ impl SyncExtras for Extras {
 
     fn receipts(&self, room_id: &RoomId, viewer: &UserId, window: Window) -> Option<Box<RawValue>> {
         let receipts = self.users.receipts.content_between(room_id, Some(viewer), since(window), window.upto);
-        or_log(receipts).flatten().map(|content| raw(&content))
+        let mut content = or_log(receipts).flatten()?;
+        let ignored = or_log(self.users.ignored(viewer)).unwrap_or_default();
+        if !ignored.is_empty() {
+            super::receipt::without(&mut content, &ignored);
+        }
+        content.as_object().is_some_and(|events| !events.is_empty()).then(|| raw(&content))
     }
 
-    fn typing(&self, room_id: &RoomId, window: Window) -> Option<Vec<OwnedUserId>> {
-        let typing = self.users.typing.changed_since(room_id, since(window))?;
+    fn typing(&self, room_id: &RoomId, viewer: &UserId, window: Window) -> Option<Vec<OwnedUserId>> {
+        let mut typing = self.users.typing.changed_since(room_id, since(window))?;
+        if !typing.is_empty() {
+            let ignored = or_log(self.users.ignored(viewer)).unwrap_or_default();
+            typing.retain(|user_id| !ignored.contains(user_id));
+        }
         // That nobody types is only news to those who thought otherwise.
         if window.since.is_none() && typing.is_empty() { None } else { Some(typing) }
     }
@@ -102,10 +111,8 @@ impl SyncExtras for Extras {
     }
 
     fn ignored_users(&self, user_id: &UserId) -> Vec<OwnedUserId> {
-        let list = or_log(self.users.account_data(user_id, Scope::Global, "m.ignored_user_list")).flatten();
-        let list = list.and_then(|content| serde_json::from_str::<Value>(content.get()).ok());
-        let users = list.as_ref().and_then(|list| list["ignored_users"].as_object());
-        users.into_iter().flatten().filter_map(|(user_id, _)| user_id.as_str().try_into().ok()).collect()
+        let ignored = or_log(self.users.ignored(user_id));
+        ignored.map(|ignored| ignored.iter().cloned().collect()).unwrap_or_default()
     }
 }
 

@@ -37,6 +37,7 @@ impl Users {
         field: &str,
         value: Option<Value>,
     ) -> Result<bool, ProfileError> {
+        let _one = self.profiles.lock().await;
         let mut profile = self.profile(user_id)?;
         let before = match value.clone() {
             Some(value) => profile.insert(field.to_owned(), value),

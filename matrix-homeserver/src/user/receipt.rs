@@ -1,6 +1,9 @@
 //! How far users have read ([receipts](https://spec.matrix.org/v1.19/client-server-api/#receipts)).
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
@@ -144,4 +147,16 @@ pub(crate) fn content<'a>(receipts: impl Iterator<Item = &'a Receipt>) -> Option
         event[&receipt.kind][receipt.user_id.as_str()] = about;
     }
     (!events.is_empty()).then_some(Value::Object(events))
+}
+
+/// Takes the receipts of some users out of the form that [`content`] gives.
+pub(super) fn without(content: &mut Value, users: &HashSet<OwnedUserId>) {
+    let Some(events) = content.as_object_mut() else { return };
+    for kinds in events.values_mut().filter_map(Value::as_object_mut) {
+        for receipts in kinds.values_mut().filter_map(Value::as_object_mut) {
+            receipts.retain(|user_id, _| !users.iter().any(|ignored| ignored == user_id));
+        }
+        kinds.retain(|_, receipts| receipts.as_object().is_some_and(|receipts| !receipts.is_empty()));
+    }
+    events.retain(|_, kinds| kinds.as_object().is_some_and(|kinds| !kinds.is_empty()));
 }

@@ -5,7 +5,11 @@
 //!
 //! [receiving notifications]: https://spec.matrix.org/v1.19/client-server-api/#receiving-notifications
 
-use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    num::NonZeroUsize,
+    sync::Arc,
+};
 
 use lru::LruCache;
 use parking_lot::Mutex;
@@ -60,6 +64,7 @@ impl Read {
 struct Counted {
     read: Read,
     rules: Arc<Ruleset>,
+    ignored: Arc<HashSet<OwnedUserId>>,
     upto: Position,
     unread: Unread,
 }
@@ -95,14 +100,20 @@ impl UnreadCounter {
         let upto = room.position();
         let read = self.read(user_id, room_id)?;
         let rules = self.users.push_rules(user_id)?;
+        let ignored = self.users.ignored(user_id)?;
         let key = (user_id.to_owned(), room_id.to_owned());
         let known = self.counted.lock().get(&key).cloned();
-        let known = known
-            .filter(|known| known.read == read && Arc::ptr_eq(&known.rules, &rules) && known.upto <= upto);
+        let known = known.filter(|known| {
+            known.read == read
+                && Arc::ptr_eq(&known.rules, &rules)
+                && Arc::ptr_eq(&known.ignored, &ignored)
+                && known.upto <= upto
+        });
         let mut counted = known.unwrap_or_else(|| Counted {
             upto: read.all.min(upto),
             read,
             rules,
+            ignored,
             unread: Unread::default(),
         });
         if counted.upto < upto {
@@ -122,7 +133,7 @@ impl UnreadCounter {
         let entries = self.entries(room, counted.upto, upto)?;
         let mut rater = None;
         for entry in entries {
-            if entry.event.pdu.sender == user_id {
+            if entry.event.pdu.sender == user_id || counted.ignored.contains(&entry.event.pdu.sender) {
                 continue;
             }
             let thread = thread_of(&entry);
@@ -221,6 +232,7 @@ impl UnreadCounter {
         only_highlights: bool,
     ) -> Result<Vec<Notification>, RoomError> {
         let rules = self.users.push_rules(user_id)?;
+        let ignored = self.users.ignored(user_id)?;
         let mut found = Vec::new();
         for (room_id, mine) in &self.rooms.of_user(user_id)? {
             if mine.membership != MembershipState::Join {
@@ -233,6 +245,11 @@ impl UnreadCounter {
             let mut here = 0;
             for entry in self.rooms.timeline_rows(&room, mine.position, upto).rev().take(MAX_SCANNED) {
                 let entry = entry?;
+                // As in the count: one's own words are no news.
+                let sender = &entry.event.pdu.sender;
+                if sender == user_id || ignored.contains(sender) {
+                    continue;
+                }
                 let actions = rate(&rules, &context, &entry);
                 let wanted = if only_highlights { Action::is_highlight } else { Action::should_notify };
                 if !actions.iter().any(wanted) {

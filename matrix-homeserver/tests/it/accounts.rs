@@ -56,7 +56,7 @@ async fn of_many_who_register_one_name_at_once_one_gets_it() {
 #[tokio::test]
 async fn names_that_nobody_can_have_are_refused() {
     let server = Server::start().await;
-    for name in ["", "Alice", "a b", "a:b", "_x", "ä", &"a".repeat(300)] {
+    for name in ["", "Alice", "a b", "a:b", "_x", "ä", "1234", &"a".repeat(300)] {
         let body = json!({"username": name, "password": "x", "auth": {"type": "m.login.dummy"}});
         server.post(&format!("{V3}/register"), "", body).await.refused(400, "M_INVALID_USERNAME");
     }

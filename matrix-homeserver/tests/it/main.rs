@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod accounts;
+mod admin;
 mod appservice_devices;
 mod appservices;
 mod bad_input;
@@ -10,14 +11,18 @@ mod directory;
 mod drafts;
 mod fake_appservice;
 mod faults;
+mod guests;
 mod keys;
 mod legacy;
 mod legacy_presence;
 mod legacy_stream;
 mod media;
+mod people;
 mod profiles;
 mod program;
 mod push;
 mod rooms;
+mod sessions;
 mod support;
 mod sync;
+mod uia;

@@ -50,7 +50,8 @@ async fn profiles_are_changed_by_their_owners_within_limits() {
         (format!("{own}/displayname"), json!({"displayname": 7}), "M_BAD_JSON"),
         (format!("{own}/displayname"), json!({"displayname": "x".repeat(2000)}), "M_INVALID_PARAM"),
         (format!("{own}/{long}"), json!({long.clone(): 1}), "M_KEY_TOO_LARGE"),
-        (format!("{own}/big"), json!({"big": "x".repeat(70_000)}), "M_PROFILE_TOO_LARGE"),
+        (format!("{own}/test.big"), json!({"test.big": "x".repeat(70_000)}), "M_PROFILE_TOO_LARGE"),
+        (format!("{own}/nickname"), json!({"nickname": "Al"}), "M_INVALID_PARAM"),
     ];
     for (path, body, errcode) in table {
         assert_eq!(alice.put(&path, body).await.unwrap_err().errcode(), Some(errcode));

@@ -7,7 +7,7 @@ use serde_json::Value;
 /// A server that fails the test when a handler panicked or an answer was 500.
 pub(crate) struct Server {
     pub(crate) hs: Homeserver,
-    http: reqwest::Client,
+    pub(crate) http: reqwest::Client,
 }
 
 /// What came back.

@@ -1,0 +1,49 @@
+//! Whom users do not want to hear of ([ignoring users]).
+//!
+//! [ignoring users]: https://spec.matrix.org/v1.19/client-server-api/#ignoring-users
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use parking_lot::RwLock;
+use ruma::{OwnedUserId, UserId};
+use serde_json::Value;
+
+use super::{Scope, Users};
+use crate::store::StoreError;
+
+/// The kind of account data that holds the list.
+pub(super) const IGNORED_USERS: &str = "m.ignored_user_list";
+
+/// The lists that were asked for.
+#[derive(Debug, Default)]
+pub(super) struct IgnoredUsers {
+    known: RwLock<HashMap<OwnedUserId, Arc<HashSet<OwnedUserId>>>>,
+}
+
+impl IgnoredUsers {
+    /// The list of a user has changed.
+    pub(super) fn forget(&self, user_id: &UserId) {
+        self.known.write().remove(user_id);
+    }
+}
+
+impl Users {
+    /// Whom a user does not want to hear of.
+    pub(crate) fn ignored(&self, user_id: &UserId) -> Result<Arc<HashSet<OwnedUserId>>, StoreError> {
+        if let Some(ignored) = self.ignored.known.read().get(user_id) {
+            return Ok(ignored.clone());
+        }
+        // Read under the lock: a change either finds the entry, or its row was there to be read.
+        let mut known = self.ignored.known.write();
+        let list = self.account_data(user_id, Scope::Global, IGNORED_USERS)?;
+        let list = list.and_then(|content| serde_json::from_str::<Value>(content.get()).ok());
+        let users = list.as_ref().and_then(|list| list["ignored_users"].as_object());
+        let users = users.into_iter().flatten().filter_map(|(user_id, _)| user_id.as_str().try_into().ok());
+        let ignored: Arc<HashSet<OwnedUserId>> = Arc::new(users.collect());
+        known.insert(user_id.to_owned(), ignored.clone());
+        Ok(ignored)
+    }
+}

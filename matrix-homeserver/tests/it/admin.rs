@@ -1,0 +1,184 @@
+//! What administrators may do.
+
+use hmac::{Hmac, KeyInit, Mac};
+use matrix_homeserver::testing::{PASSWORD, TestUser};
+use reqwest::Method;
+use ruma::OwnedUserId;
+use serde_json::{Value, json};
+use sha1::Sha1;
+
+use crate::support::Server;
+
+const V3: &str = "/_matrix/client/v3";
+const V1: &str = "/_matrix/client/v1";
+
+/// Makes an administrator by the shared secret, as harnesses do.
+async fn admin(server: &Server, name: &str) -> TestUser {
+    let path = "/_synapse/admin/v1/register";
+    let nonce = server.get(path, "").await.ok()["nonce"].as_str().unwrap().to_owned();
+    let mut mac = Hmac::<Sha1>::new_from_slice(b"s3cret").unwrap();
+    mac.update([&nonce, name, "pw", "admin"].join("\0").as_bytes());
+    let mac: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let body = json!({"nonce": nonce, "username": name, "password": "pw", "admin": true, "mac": mac});
+    let login = server.post(path, "", body).await.ok();
+    let user_id: OwnedUserId = login["user_id"].as_str().unwrap().try_into().unwrap();
+    TestUser::from_token(server.hs.url(), user_id, login["access_token"].as_str().unwrap())
+}
+
+async fn administered() -> Server {
+    Server::with(|builder| builder.registration_shared_secret("s3cret")).await
+}
+
+#[tokio::test]
+async fn only_administrators_lock_and_suspend_and_not_each_other() {
+    let server = administered().await;
+    let root = admin(&server, "root").await;
+    admin(&server, "toor").await;
+    server.hs.user("alice").await.unwrap();
+    let mallory = server.hs.user("mallory").await.unwrap();
+    let path = |verb: &str, who: &str| format!("{V1}/admin/{verb}/@{who}");
+    for (verb, body) in [("lock", json!({"locked": true})), ("suspend", json!({"suspended": true}))] {
+        for who in ["root:hs.test", "nobody:hs.test"] {
+            server
+                .put(&path(verb, who), mallory.access_token(), body.clone())
+                .await
+                .refused(403, "M_FORBIDDEN");
+            server.get(&path(verb, who), mallory.access_token()).await.refused(403, "M_FORBIDDEN");
+        }
+        let token = root.access_token();
+        server.put(&path(verb, "toor:hs.test"), token, body.clone()).await.refused(403, "M_FORBIDDEN");
+        server.put(&path(verb, "root:hs.test"), token, body.clone()).await.refused(403, "M_FORBIDDEN");
+        server.put(&path(verb, "nobody:hs.test"), token, body.clone()).await.refused(404, "M_NOT_FOUND");
+        server.put(&path(verb, "alice:else.test"), token, body.clone()).await.refused(400, "M_INVALID_PARAM");
+        server.put(&path(verb, "alice:hs.test"), token, json!({})).await.refused(400, "M_MISSING_PARAM");
+        assert_eq!(server.put(&path(verb, "alice:hs.test"), token, body.clone()).await.ok(), body);
+        assert_eq!(server.get(&path(verb, "alice:hs.test"), token).await.ok(), body);
+    }
+    let moderation = |user: &TestUser| {
+        let user = user.clone();
+        async move {
+            user.get(&format!("{V3}/capabilities")).await.unwrap()["capabilities"]["m.account_moderation"]
+                .clone()
+        }
+    };
+    assert_eq!(moderation(&root).await, json!({"suspend": true, "lock": true}));
+    let bob = server.hs.user("bob").await.unwrap();
+    assert_eq!(moderation(&bob).await, Value::Null);
+}
+
+#[tokio::test]
+async fn who_is_locked_can_only_log_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let start = || {
+        let path = directory.path();
+        Server::with(move |builder| builder.data_dir(path).registration_shared_secret("s3cret"))
+    };
+    let server = start().await;
+    let (root_token, alice_token) = {
+        let root = admin(&server, "root").await;
+        let alice = server.hs.user("alice").await.unwrap();
+        let lock = format!("{V1}/admin/lock/@alice:hs.test");
+        root.put(&lock, json!({"locked": true})).await.unwrap();
+        (root.access_token().to_owned(), alice.access_token().to_owned())
+    };
+    let refused = server.get(&format!("{V3}/account/whoami"), &alice_token).await;
+    assert_eq!(refused.body["soft_logout"], true);
+    refused.refused(401, "M_USER_LOCKED");
+    server.stop().await;
+    let server = start().await;
+    server.get(&format!("{V3}/sync"), &alice_token).await.refused(401, "M_USER_LOCKED");
+    server.put(&format!("{V1}/admin/lock/@alice:hs.test"), &root_token, json!({"locked": false})).await.ok();
+    server.get(&format!("{V3}/account/whoami"), &alice_token).await.ok();
+    server.put(&format!("{V1}/admin/lock/@alice:hs.test"), &root_token, json!({"locked": true})).await.ok();
+    server.post(&format!("{V3}/logout"), &alice_token, json!({})).await.ok();
+}
+
+#[tokio::test]
+async fn who_is_suspended_reads_and_leaves_and_no_more() {
+    let server = administered().await;
+    let root = admin(&server, "root").await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let room = alice.create_room(json!({"preset": "public_chat"})).await.unwrap();
+    let event = alice.send_text(&room, "before").await.unwrap();
+    let suspend = format!("{V1}/admin/suspend/@alice:hs.test");
+    root.put(&suspend, json!({"suspended": true})).await.unwrap();
+    let refused = alice.send_text(&room, "after").await.unwrap_err();
+    assert_eq!((refused.status(), refused.errcode()), (Some(403), Some("M_USER_SUSPENDED")));
+    for refused in [
+        alice.create_room(json!({})).await.unwrap_err(),
+        alice.invite(&room, "@root:hs.test").await.unwrap_err(),
+        alice.set_state(&room, "m.room.topic", "", json!({"topic": "x"})).await.unwrap_err(),
+        alice
+            .put(&format!("{V3}/profile/@alice:hs.test/displayname"), json!({"displayname": "A"}))
+            .await
+            .unwrap_err(),
+    ] {
+        assert_eq!(refused.errcode(), Some("M_USER_SUSPENDED"));
+    }
+    alice.get(&format!("{V3}/sync")).await.unwrap();
+    alice.messages(&room, 5).await.unwrap();
+    alice.redact(&room, &event, "mine").await.unwrap();
+    alice.leave(&room).await.unwrap();
+    TestUser::login(server.hs.url(), "alice", PASSWORD).await.unwrap();
+    root.put(&suspend, json!({"suspended": false})).await.unwrap();
+    alice.create_room(json!({})).await.unwrap();
+}
+
+#[tokio::test]
+async fn whois_tells_from_where_devices_were_used() {
+    let server = administered().await;
+    let root = admin(&server, "root").await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let bob = server.hs.user("bob").await.unwrap();
+    let path = format!("{V3}/admin/whois/@alice:hs.test");
+    let own = alice.get(&path).await.unwrap();
+    assert_eq!(own["user_id"], "@alice:hs.test");
+    let (_, device) = own["devices"].as_object().unwrap().iter().next().unwrap();
+    let connection = &device["sessions"][0]["connections"][0];
+    assert_eq!(connection["ip"], "127.0.0.1");
+    assert!(connection["last_seen"].as_u64().unwrap() > 0);
+    assert_eq!(bob.get(&path).await.unwrap_err().errcode(), Some("M_FORBIDDEN"));
+    root.get(&path).await.unwrap();
+    let devices = alice.get(&format!("{V3}/devices")).await.unwrap();
+    assert_eq!(devices["devices"][0]["last_seen_ip"], "127.0.0.1");
+}
+
+#[tokio::test]
+async fn bridges_get_a_token_of_the_users_that_they_puppet() {
+    let server = administered().await;
+    let root = admin(&server, "root").await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let path = "/_synapse/admin/v1/users/@alice:hs.test/login";
+    server.post(path, alice.access_token(), json!({})).await.refused(403, "M_FORBIDDEN");
+    let login = root.post(path, json!({})).await.unwrap();
+    let whoami =
+        server.get(&format!("{V3}/account/whoami"), login["access_token"].as_str().unwrap()).await.ok();
+    assert_eq!(whoami["user_id"], "@alice:hs.test");
+}
+
+#[tokio::test]
+async fn administrators_make_change_list_and_close_accounts() {
+    let server = administered().await;
+    let root = admin(&server, "root").await;
+    let path = "/_synapse/admin/v2/users/@carol:hs.test";
+    let body = json!({"password": "first", "displayname": "Carol"});
+    let made = server.put(path, root.access_token(), body).await;
+    assert_eq!((made.status, &made.body["displayname"]), (201, &json!("Carol")));
+    TestUser::login(server.hs.url(), "carol", "first").await.unwrap();
+    let reset = "/_synapse/admin/v1/reset_password/@carol:hs.test";
+    root.post(reset, json!({"new_password": "second"})).await.unwrap();
+    let carol = TestUser::login(server.hs.url(), "carol", "second").await.unwrap();
+    root.put(path, json!({"admin": true})).await.unwrap();
+    assert_eq!(carol.get(path).await.unwrap()["admin"], true);
+    let listed = root.get("/_synapse/admin/v2/users?limit=1").await.unwrap();
+    assert_eq!((&listed["total"], &listed["next_token"]), (&json!(2), &json!("1")));
+    root.post("/_synapse/admin/v1/deactivate/@carol:hs.test", json!({"erase": true})).await.unwrap();
+    TestUser::login(server.hs.url(), "carol", "second").await.unwrap_err();
+    let stranger = server.hs.user("stranger").await.unwrap();
+    for (method, path) in
+        [(Method::GET, "/_synapse/admin/v2/users"), (Method::GET, path), (Method::POST, reset)]
+    {
+        let answer = server.raw(method, path, Some(stranger.access_token()), Some(b"{}".to_vec())).await;
+        answer.refused(403, "M_FORBIDDEN");
+    }
+}
