@@ -89,7 +89,10 @@ async fn register(
     match kind.as_deref() {
         None | Some("user") => {}
         Some("guest") => return register_guest(&app, &peer, registration).await,
-        Some(_) => return Err(ApiError::invalid_param("kind is user or guest")),
+        Some(_) => {
+            let text = "kind is user or guest";
+            return Err(ApiError::new(http::StatusCode::BAD_REQUEST, "M_UNRECOGNIZED", text));
+        }
     }
     let token = access_token(&headers, uri.query());
     if registration.kind.as_deref() == Some(APPSERVICE) {
