@@ -1,6 +1,6 @@
 //! How requests are taken apart: every malformed part has its own error code, and none is a fault of the server.
 
-use std::{borrow::Cow, time::Duration};
+use std::borrow::Cow;
 
 use axum::{
     body::Body,
@@ -136,12 +136,6 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
     serde_json::from_slice(body).map_err(|error| refuse(&error))
 }
 
-/// How much of a body that is too large is read before it is refused. A client that is still sending when the connection
-/// closes never sees the refusal.
-const DISCARDED: usize = 8 << 20;
-/// How long that may take.
-const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// Collects a body of at most `limit` bytes.
 pub(crate) async fn read_body(mut body: Body, limit: usize) -> ApiResult<Bytes> {
     let mut collected = BytesMut::new();
@@ -152,7 +146,6 @@ pub(crate) async fn read_body(mut body: Body, limit: usize) -> ApiResult<Bytes> 
         let Ok(data) = frame.into_data() else { continue };
         let so_far = only.as_ref().map_or(collected.len(), Bytes::len);
         if so_far + data.len() > limit {
-            let _ = tokio::time::timeout(DISCARD_TIMEOUT, discard(body)).await;
             return Err(ApiError::too_large("the body is larger than this server accepts"));
         }
         if so_far == 0 {
@@ -165,16 +158,6 @@ pub(crate) async fn read_body(mut body: Body, limit: usize) -> ApiResult<Bytes> 
         }
     }
     Ok(only.unwrap_or_else(|| collected.freeze()))
-}
-
-async fn discard(mut body: Body) {
-    let mut seen = 0;
-    while let Some(Ok(frame)) = body.frame().await {
-        seen += frame.data_ref().map_or(0, Bytes::len);
-        if seen > DISCARDED {
-            return;
-        }
-    }
 }
 
 /// The token of a request: from `Authorization: Bearer`, else from the deprecated query parameter

@@ -9,7 +9,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
+use self::unread::SharedBody;
 use crate::api::layer::{Cut, Peer};
+
+mod unread;
 
 /// The fault dial wants the connection to end without an answer.
 #[derive(Debug, thiserror::Error)]
@@ -51,10 +54,17 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, shutdow
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(Peer(Some(peer.ip())));
-        let answered = router.clone().oneshot(request.map(Body::new));
+        let (head, body) = request.into_parts();
+        let body = SharedBody::new(body);
+        let request = http::Request::from_parts(head, Body::new(body.clone()));
+        let answered = router.clone().oneshot(request);
         async move {
             let Ok(response) = answered.await;
-            if response.extensions().get::<Cut>().is_some() { Err(ConnectionCut) } else { Ok(response) }
+            if response.extensions().get::<Cut>().is_some() {
+                return Err(ConnectionCut);
+            }
+            body.discard().await;
+            Ok(response)
         }
     });
     let connection = http1::Builder::new()

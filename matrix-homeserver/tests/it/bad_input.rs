@@ -223,3 +223,18 @@ async fn requests_that_are_not_http_do_no_harm() {
     }
     server.get("/_matrix/client/versions", "").await.ok();
 }
+
+#[tokio::test]
+async fn whoever_sends_a_large_body_in_vain_is_told_why() {
+    let server = Server::start().await;
+    let large = || Some(vec![b' '; 6 << 20]);
+    for (method, path, token, status, errcode) in [
+        (Method::POST, "/_matrix/client/v3/createRoom", None, 401, "M_MISSING_TOKEN"),
+        (Method::POST, "/_matrix/media/v3/upload", Some("wrong"), 401, "M_UNKNOWN_TOKEN"),
+        (Method::POST, "/nowhere", None, 404, "M_UNRECOGNIZED"),
+        (Method::PATCH, "/_matrix/client/v3/createRoom", None, 405, "M_UNRECOGNIZED"),
+        (Method::POST, "/_matrix/client/v3/login", None, 413, "M_TOO_LARGE"),
+    ] {
+        server.raw(method, path, token, large()).await.refused(status, errcode);
+    }
+}

@@ -21,6 +21,7 @@ mod people;
 mod profiles;
 mod program;
 mod push;
+mod robustness;
 mod rooms;
 mod sessions;
 mod support;
