@@ -153,14 +153,15 @@ impl Services {
             Arc::new(Appservices::new(&config.server_name, queues, queries, legacy_for, faults.clone()));
         let directory = Arc::new(Directory::open(store.clone())?);
         let observer = AppserviceObserver { appservices: appservices.clone(), directory: directory.clone() };
+        let devices: Arc<dyn DeviceObserver> = Arc::new(AppserviceDevices(appservices.clone()));
+        let users = Arc::new(Users::open(store.clone(), config.server_name.clone(), hasher, &devices)?);
         let rooms_config = RoomsConfig {
             key: server_key(&store, &config.server_name)?,
             default_version: config.default_room_version.clone(),
             clock: Arc::new(MilliSecondsSinceUnixEpoch::now),
+            policies: Arc::new(Arc::downgrade(&users)),
         };
-        let rooms = Rooms::new(store.clone(), rooms_config, Arc::new(observer))?;
-        let devices: Arc<dyn DeviceObserver> = Arc::new(AppserviceDevices(appservices.clone()));
-        let users = Arc::new(Users::open(store, config.server_name.clone(), hasher, &devices)?);
+        let rooms = Rooms::new(store, rooms_config, Arc::new(observer))?;
         wake_for_typing(&users, &rooms, &appservices, &directory);
         wake_for_keys(&users, &rooms, &appservices);
         let device_lists = Arc::new(DeviceListTracker { users: users.clone(), rooms: rooms.clone() });

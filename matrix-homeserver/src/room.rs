@@ -15,6 +15,7 @@ use crate::{
     store::{Store, StoreError},
 };
 
+mod aggregations;
 mod check;
 mod create;
 mod error;
@@ -30,6 +31,7 @@ mod state_tree;
 mod stored;
 #[cfg(test)]
 pub(crate) mod tests;
+mod threads;
 mod timeline;
 mod txn;
 mod unsigned;
@@ -51,10 +53,11 @@ pub(crate) use self::{
     },
     state_tree::StateTree,
     stored::{Events, StoredEvent},
+    threads::ThreadsRequest,
     timeline::PageRequest,
     txn::{Known, Transactions},
     user_rooms::{RoomsOfUser, UserRoom, UserRooms},
-    visibility::{Access, membership_of},
+    visibility::{Access, UserPolicies, Visibility, membership_of},
     wakers::Wakers,
 };
 
@@ -67,6 +70,7 @@ pub(crate) struct RoomsConfig {
     /// The version of rooms whose creator names none.
     pub(crate) default_version: RoomVersionId,
     pub(crate) clock: Clock,
+    pub(crate) policies: Arc<dyn UserPolicies>,
 }
 
 /// All rooms of the server. Cloning gives another handle.

@@ -161,13 +161,18 @@ impl Sync {
         response: &mut SyncResponse,
     ) -> Result<(), RoomError> {
         let RoomFilter { include_leave, not_rooms, rooms, .. } = &request.filter.room;
-        let ignored = self.extras.ignored_users(&request.user_id);
+        let ignored = Arc::new(self.extras.ignored_users(&request.user_id).into_iter().collect());
         let view = room::View { sync: self, request, window, ignored: &ignored };
         for (room_id, mine) in mine {
             if !lets_room_through(rooms.as_deref(), not_rooms, room_id) {
                 continue;
             }
             let changed = window.since.is_none_or(|since| mine.position > since);
+            // What was left before is told at first, if at all.
+            let tells_left = match window.since {
+                Some(_) => changed || (request.full_state && *include_leave),
+                None => *include_leave,
+            };
             match mine.membership {
                 MembershipState::Join => {
                     if let Some(joined) = view.joined(room_id, mine)? {
@@ -183,12 +188,7 @@ impl Sync {
                     let knocked = view.knocked(room_id, mine)?;
                     response.rooms.knock.insert(room_id.clone(), knocked);
                 }
-                MembershipState::Leave | MembershipState::Ban
-                    if !mine.forgotten && (changed || *include_leave) =>
-                {
-                    if window.since.is_none() && !include_leave {
-                        continue;
-                    }
+                MembershipState::Leave | MembershipState::Ban if !mine.forgotten && tells_left => {
                     if let Some(left) = view.left(room_id, mine)? {
                         response.rooms.leave.insert(room_id.clone(), left);
                     }

@@ -21,6 +21,7 @@ mod localpart;
 mod login_token;
 mod openid;
 mod password;
+mod policies;
 mod presence;
 mod profile;
 mod push;

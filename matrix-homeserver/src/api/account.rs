@@ -64,6 +64,9 @@ async fn change_password(
 #[derive(Debug, Deserialize)]
 struct Deactivation {
     auth: Option<AuthData>,
+    /// Who comes later is not to read what the user said.
+    #[serde(default)]
+    erase: bool,
 }
 
 async fn deactivate_account(
@@ -74,6 +77,9 @@ async fn deactivate_account(
     uia::password(&app, &requester, "POST /account/deactivate", body.auth).await?;
     app.leave_all_rooms(&requester.user_id).await?;
     app.users.deactivate(&requester.user_id).await?;
+    if body.erase {
+        app.users.erase(&requester.user_id).await?;
+    }
     Ok(Reply(json!({"id_server_unbind_result": "success"})))
 }
 

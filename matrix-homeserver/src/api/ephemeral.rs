@@ -8,7 +8,7 @@ use axum::{
     extract::State,
     routing::{post, put},
 };
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
+use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
 use serde::Deserialize;
 use serde_json::{json, value::to_raw_value};
 
@@ -65,9 +65,7 @@ async fn post_receipt(
     let room = app.joined_room(&room_id, &requester.user_id)?;
     match kind.as_str() {
         "m.read" | "m.read.private" => {
-            if body.thread_id.as_deref() == Some("") {
-                return Err(ApiError::invalid_param("thread_id is empty"));
-            }
+            check_thread(&app, &room, &event_id, body.thread_id.as_deref())?;
             let receipt = Receipt::new(&requester.user_id, &kind, event_id, body.thread_id);
             app.receive(&room, receipt).await?;
         }
@@ -80,6 +78,26 @@ async fn post_receipt(
         _ => return Err(ApiError::invalid_param("the kind is m.read, m.read.private or m.fully_read")),
     }
     Ok(Empty)
+}
+
+/// A receipt for a thread is for something in the thread, or its root; `main` has what is in none, and every root
+/// ([threaded read receipts](https://spec.matrix.org/v1.19/client-server-api/#threaded-read-receipts)).
+fn check_thread(app: &AppState, room: &Room, event_id: &EventId, thread: Option<&str>) -> ApiResult<()> {
+    let Some(thread) = thread else { return Ok(()) };
+    if thread != "main" && !thread.starts_with('$') {
+        return Err(ApiError::invalid_param("thread_id is main or the ID of an event"));
+    }
+    // What this server does not know yet may be in any thread.
+    let Some((event, _)) = app.rooms.events().by_id(event_id)? else { return Ok(()) };
+    let root = app.rooms.thread_root_of(&event)?;
+    let belongs = match root {
+        None => thread == "main" || thread == event_id.as_str(),
+        Some(root) => thread == root.as_str(),
+    };
+    if event.pdu.room_id != room.room_id || !belongs {
+        return Err(ApiError::invalid_param("the event is not in this thread"));
+    }
+    Ok(())
 }
 
 async fn mark_fully_read(

@@ -56,6 +56,7 @@ kinds! {
     exclusive = BAD_REQUEST "M_EXCLUSIVE";
     unknown = BAD_REQUEST "M_UNKNOWN";
     bad_state = FORBIDDEN "M_BAD_STATE";
+    duplicate_annotation = BAD_REQUEST "M_DUPLICATE_ANNOTATION";
     bad_alias = BAD_REQUEST "M_BAD_ALIAS";
     invalid_room_state = BAD_REQUEST "M_INVALID_ROOM_STATE";
     unsupported_room_version = BAD_REQUEST "M_UNSUPPORTED_ROOM_VERSION";
@@ -167,6 +168,8 @@ impl From<RoomError> for ApiError {
             RoomError::UnsupportedVersion(_) => Self::unsupported_room_version(text()),
             RoomError::BadState(_) => Self::bad_state(text()),
             RoomError::InvalidRoomState(_) => Self::invalid_room_state(text()),
+            RoomError::DuplicateAnnotation => Self::duplicate_annotation(text()),
+            RoomError::InvalidThread => Self::unknown(text()),
             RoomError::Store(_) | RoomError::Internal(_) => Self::internal(&error),
         }
     }

@@ -1,12 +1,16 @@
-//! [Relationships between events](https://spec.matrix.org/v1.19/client-server-api/#relationships-api).
+//! [Relationships between events](https://spec.matrix.org/v1.19/client-server-api/#relationships-api) and
+//! [threads](https://spec.matrix.org/v1.19/client-server-api/#querying-threads-in-a-room).
 
 use axum::{extract::State, routing::get};
 use ruma::{OwnedEventId, OwnedRoomId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{ApiError, ApiResult, AppState, Params, Reply, Requester, Routes, Segments};
-use crate::room::{Direction, RelationsRequest};
+use super::{
+    ApiError, ApiResult, AppState, Params, Reply, Requester, Routes, Segments,
+    read::{position, token},
+};
+use crate::room::{Direction, RelationsRequest, ThreadsRequest};
 
 /// The longest page.
 const MAX_LIMIT: usize = 100;
@@ -19,11 +23,13 @@ pub(super) fn routes() -> Routes {
             "/rooms/{room_id}/relations/{event_id}/{rel_type}/{event_type}",
             get(get_relating_events_with_rel_type_and_event_type),
         )
+        .v1("/rooms/{room_id}/threads", get(get_thread_roots))
 }
 
 #[derive(Debug, Deserialize)]
 struct Query {
     from: Option<String>,
+    to: Option<String>,
     dir: Option<String>,
     limit: Option<usize>,
     #[serde(default, alias = "org.matrix.msc3981.recurse")]
@@ -75,26 +81,50 @@ fn relations(
         Some("f") => Direction::Forward,
         Some(_) => return Err(ApiError::invalid_param("dir is b or f")),
     };
-    let from = match query.from.as_deref() {
-        None => None,
-        Some(from) => Some(
-            from.strip_prefix('r')
-                .and_then(|number| number.parse().ok())
-                .ok_or_else(|| ApiError::invalid_param("the token is not one of this endpoint"))?,
-        ),
-    };
+    let place = |token: Option<&str>| token.filter(|token| !token.is_empty()).map(position).transpose();
+    let (from, to) = (place(query.from.as_deref())?, place(query.to.as_deref())?);
     let limit = query.limit.unwrap_or(5).clamp(1, MAX_LIMIT);
-    let request = RelationsRequest { rel_type, event_type, from, direction, limit, recurse: query.recurse };
+    let request =
+        RelationsRequest { rel_type, event_type, from, to, direction, limit, recurse: query.recurse };
     let found = app.rooms.relations(room_id, &requester.viewer(), event_id, request)?;
     let mut reply = json!({"chunk": found.chunk});
     if let Some(next) = found.next {
-        reply["next_batch"] = format!("r{next}").into();
+        reply["next_batch"] = token(next).into();
     }
     if let Some(from) = &query.from {
         reply["prev_batch"] = from.as_str().into();
     }
     if query.recurse {
         reply["recursion_depth"] = found.depth.into();
+    }
+    Ok(Reply(reply))
+}
+
+#[derive(Debug, Deserialize)]
+struct ThreadsQuery {
+    include: Option<String>,
+    from: Option<String>,
+    limit: Option<usize>,
+}
+
+async fn get_thread_roots(
+    State(app): State<AppState>,
+    requester: Requester,
+    Segments(room_id): Segments<OwnedRoomId>,
+    Params(query): Params<ThreadsQuery>,
+) -> ApiResult<Reply<Value>> {
+    let participated = match query.include.as_deref() {
+        None | Some("all") => false,
+        Some("participated") => true,
+        Some(_) => return Err(ApiError::invalid_param("include is all or participated")),
+    };
+    let from = query.from.as_deref().map(position).transpose()?;
+    let limit = query.limit.unwrap_or(20).clamp(1, MAX_LIMIT);
+    let threads =
+        app.rooms.threads(&room_id, &requester.viewer(), ThreadsRequest { participated, from, limit })?;
+    let mut reply = json!({"chunk": threads.chunk});
+    if let Some(next) = threads.next {
+        reply["next_batch"] = token(next).into();
     }
     Ok(Reply(reply))
 }

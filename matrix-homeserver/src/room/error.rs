@@ -30,6 +30,12 @@ pub(crate) enum RoomError {
     /// What a new room was to start with is not valid: `M_INVALID_ROOM_STATE`.
     #[error("{0}")]
     InvalidRoomState(String),
+    /// The sender has said the same about the event before: `M_DUPLICATE_ANNOTATION`.
+    #[error("you have annotated the event with this before")]
+    DuplicateAnnotation,
+    /// The root of the thread relates to another event itself: `M_UNKNOWN`.
+    #[error("no thread starts from an event that is related to another")]
+    InvalidThread,
     /// The database failed.
     #[error("the room could not be read or written")]
     Store(#[from] StoreError),

@@ -112,8 +112,7 @@ impl Rooms {
     ) -> Result<Box<RawValue>, RoomError> {
         let access = self.access(room_id, viewer.user_id)?;
         let (event, _) = self.visible_event(&access, viewer.user_id, event_id)?;
-        let membership = self.visibility(&access, viewer.user_id)?.membership_at(&event)?;
-        Ok(self.render(&event, viewer, membership)?)
+        Ok(self.show(&event, viewer, &mut self.visibility(&access, viewer.user_id)?)?)
     }
 
     /// A part of a room's history.
@@ -152,9 +151,8 @@ impl Rooms {
                 && !(lazy && event.pdu.event_type.to_string() == "m.room.member")
         })?;
         state.extend(self.senders(&found.state, viewer, filter, shown())?);
-        let membership = self.visibility(&access, viewer.user_id)?.membership_at(&found.event)?;
         Ok(Context {
-            event: self.render(&found.event, viewer, membership)?,
+            event: self.show(&found.event, viewer, &mut self.visibility(&access, viewer.user_id)?)?,
             start: found.before.end.unwrap_or_default(),
             end: found.after.end.unwrap_or_default(),
             events_before: self.render_page(&access, viewer, &found.before)?,
@@ -170,11 +168,8 @@ impl Rooms {
         page: &Page,
     ) -> Result<Vec<Box<RawValue>>, RoomError> {
         let mut visibility = self.visibility(access, viewer.user_id)?;
-        let render = |(_, event): &(Position, Arc<StoredEvent>)| {
-            let membership = visibility.membership_at(event)?;
-            Ok(self.render(event, viewer, membership)?)
-        };
-        page.events.iter().map(render).collect()
+        let mut show = |(_, event): &(Position, Arc<StoredEvent>)| self.show(event, viewer, &mut visibility);
+        Ok(page.events.iter().map(&mut show).collect::<Result<_, _>>()?)
     }
 
     /// The member events of those who sent events, where the filter asks for those members only.

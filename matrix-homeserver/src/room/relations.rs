@@ -2,22 +2,58 @@
 //!
 //! [relationships]: https://spec.matrix.org/v1.19/client-server-api/#forming-relationships-between-events
 
-use ruma::{EventId, OwnedEventId, RoomId};
+use std::sync::Arc;
+
+use ruma::{EventId, OwnedEventId, RoomId, UserId};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Direction, RoomError, Rooms, Viewer};
+use super::{Direction, RoomError, Rooms, Viewer, Visibility, stored::StoredEvent};
 use crate::store::{KeyBuf, Position, StoreError, Tree, key};
 
+/// An edit.
+pub(super) const REPLACE: &str = "m.replace";
+/// A part of a thread.
+pub(super) const THREAD: &str = "m.thread";
+/// Anything that has to do with another event.
+pub(super) const REFERENCE: &str = "m.reference";
+/// A reaction.
+const ANNOTATION: &str = "m.annotation";
 /// How far related events are followed to what relates to them.
 const MAX_DEPTH: u64 = 3;
+
+/// What an event says it relates to.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Relation {
+    pub(super) rel_type: String,
+    pub(super) event_id: OwnedEventId,
+    /// What an annotation says.
+    key: Option<String>,
+}
+
+/// What the content of an event says it relates to, if that is a relation: a plain reply is none.
+pub(super) fn relation_of(content: &RawValue) -> Option<Relation> {
+    #[derive(Deserialize)]
+    struct Content {
+        #[serde(rename = "m.relates_to")]
+        relates_to: Relation,
+    }
+    // Most events relate to nothing, and are not parsed to find that out.
+    if !content.get().contains("m.relates_to") {
+        return None;
+    }
+    serde_json::from_str::<Content>(content.get()).ok().map(|content| content.relates_to)
+}
 
 /// Which related events are asked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RelationsRequest<'a> {
     pub(crate) rel_type: Option<&'a str>,
     pub(crate) event_type: Option<&'a str>,
-    /// Behind the related event with this number.
-    pub(crate) from: Option<u64>,
+    /// A position lies between events: behind the one that has it. The newest or oldest end where absent.
+    pub(crate) from: Option<Position>,
+    /// Where to stop.
+    pub(crate) to: Option<Position>,
     pub(crate) direction: Direction,
     pub(crate) limit: usize,
     /// Also what relates to the related events.
@@ -29,7 +65,7 @@ pub(crate) struct RelationsRequest<'a> {
 pub(crate) struct Relations {
     pub(crate) chunk: Vec<Box<RawValue>>,
     /// The `from` of the next page. Absent at the end.
-    pub(crate) next: Option<u64>,
+    pub(crate) next: Option<Position>,
     /// How far related events were followed.
     pub(crate) depth: u64,
 }
@@ -47,50 +83,56 @@ impl Rooms {
         request: RelationsRequest<'_>,
     ) -> Result<Relations, RoomError> {
         let access = self.access(room_id, viewer.user_id)?;
-        self.visible_event(&access, viewer.user_id, event_id)?;
+        let (parent, _) = self.visible_event(&access, viewer.user_id, event_id)?;
         let mut visibility = self.visibility(&access, viewer.user_id)?;
+        let (mut related, depth) = self.related(&parent, request, &mut visibility)?;
+        related.sort_by_key(|(position, _)| *position);
+        related.dedup_by_key(|(position, _)| *position);
+        let RelationsRequest { from, to, limit, .. } = request;
+        let forward = request.direction == Direction::Forward;
+        if forward {
+            related.retain(|(at, _)| from.is_none_or(|from| *at > from) && to.is_none_or(|to| *at <= to));
+        } else {
+            related.reverse();
+            related.retain(|(at, _)| from.is_none_or(|from| *at <= from) && to.is_none_or(|to| *at > to));
+        }
+        let more = related.len() > limit;
+        related.truncate(limit);
+        // Behind the event when going forward, before it when going back.
+        let next = related.last().filter(|_| more).map(|(at, _)| Position(at.0 - u64::from(!forward)));
+        let mut chunk = Vec::with_capacity(related.len());
+        for (_, event) in &related {
+            chunk.push(self.show(event, viewer, &mut visibility)?);
+        }
+        Ok(Relations { chunk, next, depth })
+    }
+
+    /// The events that relate to an event with their positions, and how far they were followed.
+    #[expect(clippy::type_complexity, reason = "a list, and a number about it")]
+    fn related(
+        &self,
+        event: &StoredEvent,
+        request: RelationsRequest<'_>,
+        visibility: &mut Visibility<'_>,
+    ) -> Result<(Vec<(Position, Arc<StoredEvent>)>, u64), StoreError> {
         let (mut related, mut depth) = (Vec::new(), 0);
-        let mut parents: Vec<OwnedEventId> = vec![event_id.to_owned()];
+        let mut parents: Vec<OwnedEventId> = vec![event.pdu.event_id.clone()];
         while !parents.is_empty() && depth < if request.recurse { MAX_DEPTH } else { 1 } {
             depth += 1;
             let mut children = Vec::new();
             for parent in &parents {
                 for (number, matches) in self.related_to(parent, request)? {
-                    let event = self.events().expect(number)?;
-                    let position = self.events().locate(event.event_id())?.map(|(_, position)| position);
-                    if event.pdu.room_id != room_id
-                        || event.meta.redacted_by.is_some()
-                        || position.is_none_or(|position: Position| position > access.upto)
-                        || !visibility.sees(&event)?
-                    {
-                        continue;
-                    }
-                    children.push(event.event_id().to_owned());
+                    let Some(child) = self.valid_child(event, number, visibility)? else { continue };
+                    let Some((_, position)) = self.events().locate(child.event_id())? else { continue };
+                    children.push(child.pdu.event_id.clone());
                     if matches {
-                        related.push(event);
+                        related.push((position, child));
                     }
                 }
             }
             parents = children;
         }
-        related.sort_by_key(|event| event.number);
-        related.dedup_by_key(|event| event.number);
-        match request.direction {
-            Direction::Backward => {
-                related.reverse();
-                related.retain(|event| request.from.is_none_or(|from| event.number < from));
-            }
-            Direction::Forward => related.retain(|event| request.from.is_none_or(|from| event.number > from)),
-        }
-        let more = related.len() > request.limit;
-        related.truncate(request.limit);
-        let next = related.last().filter(|_| more).map(|event| event.number);
-        let mut chunk = Vec::with_capacity(related.len());
-        for event in &related {
-            let membership = visibility.membership_at(event)?;
-            chunk.push(self.render(event, viewer, membership)?);
-        }
-        Ok(Relations { chunk, next, depth })
+        Ok((related, depth))
     }
 
     /// The numbers of the events that relate to an event directly, and whether they are of the kind that is asked for.
@@ -112,5 +154,53 @@ impl Rooms {
             }
         }
         Ok(found)
+    }
+
+    /// Refuses what no client may add to an event: the same annotation twice ([duplicate annotations]), and a thread
+    /// from what is itself related to something ([threading]).
+    ///
+    /// [duplicate annotations]: https://spec.matrix.org/v1.19/client-server-api/#avoiding-duplicate-annotations
+    /// [threading]: https://spec.matrix.org/v1.19/client-server-api/#threading
+    pub(super) fn check_relation(
+        &self,
+        room_id: &RoomId,
+        sender: &UserId,
+        event_type: &str,
+        content: &RawValue,
+    ) -> Result<(), RoomError> {
+        let Some(relation) = relation_of(content) else { return Ok(()) };
+        match relation.rel_type.as_str() {
+            ANNOTATION => self.check_annotation(sender, event_type, &relation),
+            THREAD => match self.events().by_id(&relation.event_id)? {
+                Some((root, _))
+                    if root.pdu.room_id == room_id && relation_of(&root.pdu.content).is_some() =>
+                {
+                    Err(RoomError::InvalidThread)
+                }
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn check_annotation(
+        &self,
+        sender: &UserId,
+        event_type: &str,
+        relation: &Relation,
+    ) -> Result<(), RoomError> {
+        let Some(said) = &relation.key else { return Ok(()) };
+        let prefix = key([relation.event_id.as_str(), ANNOTATION, event_type]);
+        for row in self.store().scan_prefix(Tree::Relation, prefix) {
+            let number = Position::from_suffix(&row?.0).ok_or_else(|| StoreError::damaged("a relation"))?.0;
+            let other = self.events().expect(number)?;
+            let is_same = other.pdu.sender == sender
+                && other.meta.redacted_by.is_none()
+                && relation_of(&other.pdu.content).is_some_and(|other| other.key.as_ref() == Some(said));
+            if is_same {
+                return Err(RoomError::DuplicateAnnotation);
+            }
+        }
+        Ok(())
     }
 }

@@ -66,10 +66,31 @@ pub(crate) fn clock() -> Clock {
     })
 }
 
+/// Users who ignore nobody and are remembered.
+struct NoPolicies;
+
+impl super::UserPolicies for NoPolicies {
+    fn ignored_by(
+        &self,
+        _: &ruma::UserId,
+    ) -> Result<Arc<std::collections::HashSet<OwnedUserId>>, crate::store::StoreError> {
+        Ok(Arc::default())
+    }
+
+    fn is_erased(&self, _: &ruma::UserId) -> Result<bool, crate::store::StoreError> {
+        Ok(false)
+    }
+}
+
 pub(crate) fn rooms_in(store: Store) -> Rooms {
     let key =
         ServerKey::from_der(server_name!("hs.test").to_owned(), &ServerKey::generate(), "a_test").unwrap();
-    let config = RoomsConfig { key, default_version: RoomVersionId::V12, clock: clock() };
+    let config = RoomsConfig {
+        key,
+        default_version: RoomVersionId::V12,
+        clock: clock(),
+        policies: Arc::new(NoPolicies),
+    };
     Rooms::new(store, config, Arc::new(NoObserver)).unwrap()
 }
 

@@ -13,24 +13,31 @@ use crate::{
 };
 
 impl Rooms {
-    /// An event as somebody sees it. `membership` is the viewer's when the event was sent, where it is told.
+    /// An event as somebody sees it, without what is known from other events. `membership` is the viewer's when the
+    /// event was sent, where it is told.
     pub(crate) fn render(
         &self,
         event: &StoredEvent,
         viewer: &Viewer<'_>,
         membership: Option<MembershipState>,
     ) -> Result<Box<RawValue>, StoreError> {
-        let mut unsigned = self.unsigned(event, viewer.format, self.now())?;
+        let mut unsigned = self.unsigned_for(event, viewer)?;
         unsigned.membership = membership.map(|membership| membership.to_string());
-        unsigned.transaction_id = event
-            .meta
-            .sent_by
-            .as_ref()
-            .filter(|sent| {
-                event.pdu.sender == viewer.user_id && sent.device_id.as_deref() == viewer.device_id
-            })
-            .map(|sent| sent.txn_id.clone());
         Ok(client_event(&event.pdu, &unsigned, viewer.format))
+    }
+
+    /// What somebody is told beside an event, which is more for the device that sent it.
+    pub(super) fn unsigned_for(
+        &self,
+        event: &StoredEvent,
+        viewer: &Viewer<'_>,
+    ) -> Result<Unsigned, StoreError> {
+        let mut unsigned = self.unsigned(event, viewer.format, self.now())?;
+        let sent_by = event.meta.sent_by.as_ref().filter(|sent| {
+            event.pdu.sender == viewer.user_id && sent.device_id.as_deref() == viewer.device_id
+        });
+        unsigned.transaction_id = sent_by.map(|sent| sent.txn_id.clone());
+        Ok(unsigned)
     }
 
     /// An event as an application service gets it, whose reader is nobody in particular. Its age is reckoned

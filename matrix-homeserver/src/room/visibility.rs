@@ -2,10 +2,14 @@
 //!
 //! [history visibility]: https://spec.matrix.org/v1.19/client-server-api/#room-history-visibility
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::Arc,
+};
 
 use ruma::{
-    RoomId, UserId,
+    OwnedUserId, RoomId, UserId,
     events::{
         StateEventType,
         room::{history_visibility::HistoryVisibility, member::MembershipState},
@@ -43,10 +47,27 @@ pub(crate) struct Access {
     pub(crate) membership: Option<MembershipState>,
 }
 
+/// What rooms have to know about users, who are kept elsewhere.
+pub(crate) trait UserPolicies: Send + Sync + 'static {
+    /// Whose words a user does not want to see ([ignoring users]).
+    ///
+    /// [ignoring users]: https://spec.matrix.org/v1.19/client-server-api/#ignoring-users
+    fn ignored_by(&self, user_id: &UserId) -> Result<Arc<HashSet<OwnedUserId>>, StoreError>;
+
+    /// Whether a user has left the server and asked that who comes later does not read what they said
+    /// ([account deactivation]).
+    ///
+    /// [account deactivation]: https://spec.matrix.org/v1.19/client-server-api/#account-deactivation
+    fn is_erased(&self, user_id: &UserId) -> Result<bool, StoreError>;
+}
+
 /// What somebody sees of a room's history, event by event. Remembers what it found.
 pub(crate) struct Visibility<'a> {
     rooms: &'a Rooms,
     viewer: &'a UserId,
+    ignored: Arc<HashSet<OwnedUserId>>,
+    /// The last that can be seen, for who is not in the room any more.
+    until: Option<Position>,
     /// Whether the viewer was ever joined.
     was_joined: bool,
     memory: HashMap<Root, (HistoryVisibility, Option<MembershipState>)>,
@@ -131,12 +152,23 @@ impl Rooms {
         access: &Access,
         viewer: &'a UserId,
     ) -> Result<Visibility<'a>, StoreError> {
+        self.visibility_without(access, viewer, self.inner.config.policies.ignored_by(viewer)?)
+    }
+
+    /// What a user sees of a room's history who does not want to see the words of others.
+    pub(crate) fn visibility_without<'a>(
+        &'a self,
+        access: &Access,
+        viewer: &'a UserId,
+        ignored: Arc<HashSet<OwnedUserId>>,
+    ) -> Result<Visibility<'a>, StoreError> {
         let was_joined = match access.membership {
             None => false,
             Some(MembershipState::Join) => true,
             Some(_) => self.was_joined(access, viewer)?,
         };
-        Ok(Visibility { rooms: self, viewer, was_joined, memory: HashMap::new() })
+        let until = (access.membership != Some(MembershipState::Join)).then_some(access.upto);
+        Ok(Visibility { rooms: self, viewer, ignored, until, was_joined, memory: HashMap::new() })
     }
 
     /// Whether the member events of a user, one replacing the other, have a joined one among them.
@@ -154,8 +186,36 @@ impl Rooms {
 }
 
 impl Visibility<'_> {
-    /// Whether the viewer sees an event. What happens to his own membership he always does.
+    /// Whether the viewer sees an event and wants to. State is seen whoever set it.
     pub(crate) fn sees(&mut self, event: &StoredEvent) -> Result<bool, StoreError> {
+        Ok(!(event.pdu.state_key.is_none() && self.ignores(&event.pdu.sender)) && self.may_see(event)?)
+    }
+
+    /// Whether the viewer does not want to see what a user says.
+    pub(super) fn ignores(&self, user_id: &UserId) -> bool {
+        self.ignored.contains(user_id)
+    }
+
+    /// Whether an event is before the viewer left, if he has.
+    pub(super) fn reaches(&self, event: &StoredEvent) -> Result<bool, StoreError> {
+        let Some(until) = self.until else { return Ok(true) };
+        let located = self.rooms.events().locate(event.event_id())?;
+        Ok(located.is_some_and(|(_, position)| position <= until))
+    }
+
+    /// Whether what a user said in an event is kept from the viewer, because the user has asked for it and the
+    /// viewer was not there to hear it.
+    pub(super) fn is_erased(&mut self, event: &StoredEvent) -> Result<bool, StoreError> {
+        let sender = &event.pdu.sender;
+        let heard = self.membership_at(event)? == Some(MembershipState::Join);
+        if heard || event.pdu.state_key.is_some() || sender == self.viewer {
+            return Ok(false);
+        }
+        self.rooms.inner.config.policies.is_erased(sender)
+    }
+
+    /// Whether the history is open to the viewer at an event. What happens to his own membership he always sees.
+    pub(super) fn may_see(&mut self, event: &StoredEvent) -> Result<bool, StoreError> {
         if event.pdu.is_state("m.room.member", self.viewer.as_str()) {
             return Ok(true);
         }
@@ -176,7 +236,11 @@ impl Visibility<'_> {
         }))
     }
 
-    /// The viewer's membership when an event was sent.
+    /// The viewer's membership when an event was sent. Who was never there had left.
+    pub(crate) fn told_membership_at(&mut self, event: &StoredEvent) -> Result<MembershipState, StoreError> {
+        Ok(self.membership_at(event)?.unwrap_or(MembershipState::Leave))
+    }
+
     pub(crate) fn membership_at(
         &mut self,
         event: &StoredEvent,

@@ -73,7 +73,12 @@ impl Rooms {
             txn.as_ref().map(|txn| SentBy { device_id: txn.device_id.clone(), txn_id: txn.txn_id.clone() });
         let proposal =
             Proposal { sender, event_type, state_key, content, origin_server_ts, redacts, sent_by };
-        self.write(&room, txn.as_ref(), |_, _| Ok(proposal.clone())).await
+        self.write(&room, txn.as_ref(), |rooms, _| {
+            let event_type = proposal.event_type.to_string();
+            rooms.check_relation(&room.room_id, &proposal.sender, &event_type, &proposal.content)?;
+            Ok(proposal.clone())
+        })
+        .await
     }
 
     /// Builds an event on the head of a room and writes it; again, if what it was built on failed.

@@ -7,7 +7,7 @@ use std::{
 
 use ruma::{
     OwnedRoomId, OwnedUserId, UserId,
-    api::client::filter::{EventFormat, RoomEventFilter},
+    api::client::filter::EventFormat,
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
 };
 use serde_json::{json, value::RawValue};
@@ -20,8 +20,8 @@ use super::{
 use crate::{
     event::ClientFormat,
     room::{
-        Access, Room, RoomError, StateTree, StoredEvent, TimelineEntry, UserRoom, Viewer, lets_through,
-        lets_type_through, membership_of,
+        Access, Room, RoomError, StateTree, StoredEvent, TimelineEntry, UserRoom, Viewer, Visibility,
+        lets_through, lets_type_through, membership_of,
     },
     store::{Position, StoreError},
 };
@@ -40,7 +40,7 @@ pub(super) struct View<'a> {
     pub(super) request: &'a SyncRequest,
     pub(super) window: Window,
     /// Whose events the user does not want to see.
-    pub(super) ignored: &'a [OwnedUserId],
+    pub(super) ignored: &'a Arc<HashSet<OwnedUserId>>,
 }
 
 /// The last events of a room, the oldest first.
@@ -77,9 +77,10 @@ impl View<'_> {
             return Ok((!nothing).then_some(joined));
         }
         let access = self.access(&room, mine, self.window.upto)?;
-        let tail = self.tail(&access, since)?;
+        let mut visibility = self.visibility(&access)?;
+        let tail = self.tail(&access, since, &mut visibility)?;
         let (state, changed) = self.state(&access, since, &tail)?;
-        joined.timeline = self.timeline(&access, &tail)?;
+        joined.timeline = self.timeline(&tail, &mut visibility)?;
         // Who joins has missed what came before.
         joined.timeline.limited |= since.is_none() && self.window.since.is_some();
         joined.state = self.state_body(state);
@@ -105,7 +106,8 @@ impl View<'_> {
             Some(since) if !self.was_joined(mine, since)? => None,
             since => since,
         };
-        let mut tail = self.tail(&access, since)?;
+        let mut visibility = self.visibility(&access)?;
+        let mut tail = self.tail(&access, since, &mut visibility)?;
         let was_ever_joined = self.was_joined_ever(mine)?;
         if !was_ever_joined {
             // An invitation that was rejected: nothing but that.
@@ -113,7 +115,7 @@ impl View<'_> {
         }
         let state = if was_ever_joined { self.state(&access, since, &tail)?.0 } else { Vec::new() };
         let account_data = self.sync.extras.room_account_data(&self.request.user_id, room_id, self.window);
-        let mut timeline = self.timeline(&access, &tail)?;
+        let mut timeline = self.timeline(&tail, &mut visibility)?;
         // As in a room that is joined: the history is shown from its start, not continued.
         timeline.limited |= was_ever_joined && since.is_none() && self.window.since.is_some();
         Ok(Some(LeftRoom { timeline, state: self.state_body(state), account_data: account_data.into() }))
@@ -155,7 +157,12 @@ impl View<'_> {
     }
 
     /// The last events that the client has not seen.
-    fn tail(&self, access: &Access, since: Option<Position>) -> Result<Tail, RoomError> {
+    fn tail(
+        &self,
+        access: &Access,
+        since: Option<Position>,
+        visibility: &mut Visibility<'_>,
+    ) -> Result<Tail, RoomError> {
         let filter = &self.request.filter.room.timeline;
         let limit = filter
             .limit
@@ -166,12 +173,11 @@ impl View<'_> {
         let recent = recent.into_iter().rev().filter(|entry| entry.position > after).map(Ok);
         let older = self.sync.rooms.timeline_rows(&access.room, after, complete_after.min(access.upto)).rev();
         let mut rows = recent.filter(|entry| at_most(entry, access.upto)).chain(older);
-        let mut visibility = self.sync.rooms.visibility(access, &self.request.user_id)?;
         let mut tail = Tail { entries: Vec::new(), limited: false, start: access.upto };
         for scanned in 0.. {
             let Some(row) = rows.next() else { break };
             let entry = row?;
-            let wanted = self.wants(filter, &entry.event) && visibility.sees(&entry.event)?;
+            let wanted = lets_through(filter, &entry.event.pdu) && visibility.sees(&entry.event)?;
             if (wanted && tail.entries.len() == limit) || scanned == MAX_SCANNED {
                 tail.limited = true;
                 break;
@@ -185,17 +191,14 @@ impl View<'_> {
         Ok(tail)
     }
 
-    fn wants(&self, filter: &RoomEventFilter, event: &StoredEvent) -> bool {
-        let ignored = event.pdu.state_key.is_none() && self.ignored.contains(&event.pdu.sender);
-        !ignored && lets_through(filter, &event.pdu)
+    fn visibility(&self, access: &Access) -> Result<Visibility<'_>, StoreError> {
+        self.sync.rooms.visibility_without(access, &self.request.user_id, self.ignored.clone())
     }
 
-    fn timeline(&self, access: &Access, tail: &Tail) -> Result<Timeline, RoomError> {
-        let mut visibility = self.sync.rooms.visibility(access, &self.request.user_id)?;
+    fn timeline(&self, tail: &Tail, visibility: &mut Visibility<'_>) -> Result<Timeline, RoomError> {
         let mut events = Vec::with_capacity(tail.entries.len());
         for entry in &tail.entries {
-            let membership = visibility.membership_at(&entry.event)?;
-            events.push(self.render(&entry.event, membership)?);
+            events.push(self.render(&entry.event, Some(&mut *visibility))?);
         }
         Ok(Timeline { events, limited: tail.limited, prev_batch: token(tail.start) })
     }
@@ -282,10 +285,11 @@ impl View<'_> {
         if self.request.use_state_after { State::After(events.into()) } else { State::Before(events.into()) }
     }
 
+    /// An event as the client wants it; with what is known from other events, if it is told who sees it.
     fn render(
         &self,
         event: &StoredEvent,
-        membership: Option<MembershipState>,
+        visibility: Option<&mut Visibility<'_>>,
     ) -> Result<Box<RawValue>, RoomError> {
         let rooms = &self.sync.rooms;
         if self.request.filter.event_format == EventFormat::Federation
@@ -298,7 +302,10 @@ impl View<'_> {
             device_id: self.request.device_id.as_deref(),
             format: ClientFormat::Sync,
         };
-        let rendered = rooms.render(event, &viewer, membership)?;
+        let rendered = match visibility {
+            Some(visibility) => rooms.show(event, &viewer, visibility)?,
+            None => rooms.render(event, &viewer, None)?,
+        };
         match &self.request.filter.event_fields {
             None => Ok(rendered),
             Some(wanted) => Ok(fields::only(&rendered, wanted).unwrap_or(rendered)),

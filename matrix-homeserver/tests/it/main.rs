@@ -4,6 +4,7 @@
 
 mod accounts;
 mod admin;
+mod aggregations;
 mod appservice_devices;
 mod appservices;
 mod bad_input;
@@ -26,4 +27,5 @@ mod rooms;
 mod sessions;
 mod support;
 mod sync;
+mod threads;
 mod uia;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use ruma::{
-    OwnedEventId, OwnedUserId,
+    OwnedUserId,
     events::{TimelineEventType, room::member::MembershipState},
 };
 use serde::Deserialize;
@@ -14,8 +14,10 @@ use crate::{
         RoomError, Rooms, Staged,
         live::{Authorities, Extremity, Head, Member, Room, RoomState, TimelineEntry},
         load,
+        relations::{THREAD, relation_of},
         state_tree::Root,
         stored::{self, Meta, StoredEvent},
+        threads::put_thread,
         user_rooms::{self, UserRoom},
     },
     store::{Position, Tree, WriteSet, key},
@@ -29,19 +31,6 @@ struct MemberContent {
     displayname: serde_json::Value,
     #[serde(default)]
     avatar_url: serde_json::Value,
-}
-
-/// What an event says it relates to.
-#[derive(Deserialize)]
-struct RelatesTo {
-    #[serde(rename = "m.relates_to")]
-    relates_to: Option<Relation>,
-}
-
-#[derive(Deserialize)]
-struct Relation {
-    rel_type: Option<String>,
-    event_id: Option<OwnedEventId>,
 }
 
 impl Rooms {
@@ -165,19 +154,14 @@ pub(in crate::room) fn member_of(event: &StoredEvent) -> Option<(OwnedUserId, Me
     Some((user_id, member))
 }
 
-/// Writes that an event relates to another.
+/// Writes that an event relates to another. The event has taken its position.
 fn put_relation(event: &StoredEvent, set: &mut WriteSet) {
-    // Most events relate to nothing, and are not parsed to find that out.
-    if !event.pdu.content.get().contains("m.relates_to") {
-        return;
-    }
-    let Ok(RelatesTo { relates_to: Some(relation) }) = serde_json::from_str(event.pdu.content.get()) else {
-        return;
-    };
-    if let (Some(rel_type), Some(parent)) = (relation.rel_type, relation.event_id) {
-        let event_type = event.pdu.event_type.to_string();
-        let row_key = key([parent.as_str(), &rel_type, &event_type]).number(event.number);
-        set.put(Tree::Relation, row_key, Vec::new());
+    let Some(relation) = relation_of(&event.pdu.content) else { return };
+    let event_type = event.pdu.event_type.to_string();
+    let row_key = key([relation.event_id.as_str(), &relation.rel_type, &event_type]).number(event.number);
+    set.put(Tree::Relation, row_key, Vec::new());
+    if relation.rel_type == THREAD {
+        put_thread(&event.pdu.room_id, &relation.event_id, set);
     }
 }
 
