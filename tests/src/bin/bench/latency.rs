@@ -3,9 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use matrix_homeserver::testing::{TestUser, encode};
-use serde_json::Value;
 use tests::irc::IrcClient;
 use tests::load::Connection;
 use tests::programs::{BridgeFiles, BridgeProcess, HomeserverProcess};
@@ -13,6 +12,7 @@ use tests::servers::{InspIrcd, NgIrcd, Synapse};
 
 use crate::figures::{milliseconds, percentile, print};
 use crate::row;
+use crate::sync::{Watcher, address};
 
 const MESSAGES: usize = 300;
 const WARM_UP: usize = 30;
@@ -33,9 +33,6 @@ pub(crate) async fn measure() -> Result<()> {
         let files = BridgeFiles::new(irc.address);
         if let Some(homeserver) = Synapse::start(&[&files.registration()]).await {
             both_ways("ngIRCd, Synapse", &homeserver.url(), irc.address, files, &mut rows).await?;
-            let (out, back) = without_bridge(&homeserver.url()).await?;
-            rows.push(row_of("Synapse alone", "send to /sync", out));
-            rows.push(row_of("Synapse alone", "send answered", back));
         }
     }
     print("One message through the bridge", &rows);
@@ -84,71 +81,4 @@ async fn both_ways(
     rows.push(row_of(name, "Matrix to IRC", to_irc.split_off(WARM_UP)));
     drop(bridge);
     Ok(())
-}
-
-/// What the homeserver alone takes from one user to another.
-async fn without_bridge(homeserver: &str) -> Result<(Vec<Duration>, Vec<Duration>)> {
-    let dora = TestUser::register(homeserver, "dora").await?;
-    let emil = TestUser::register(homeserver, "emil").await?;
-    let room = dora.create_room(serde_json::json!({"preset": "public_chat"})).await?.to_string();
-    emil.join(&room).await?;
-    let mut watcher = Watcher::open(homeserver, &emil).await?;
-    let mut sender = Connection::open(address(homeserver)?, dora.access_token()).await?;
-    let (mut arrived, mut answered) = (Vec::new(), Vec::new());
-    for number in 0..WARM_UP + MESSAGES {
-        let text = format!("alone {number}");
-        let path = format!("/_matrix/client/v3/rooms/{}/send/m.room.message/a{number}", encode(&room));
-        let body = serde_json::json!({"msgtype": "m.text", "body": text});
-        let began = Instant::now();
-        let send = async {
-            let answer = sender.json("PUT", &path, &body).await;
-            (answer, began.elapsed())
-        };
-        let see = async {
-            let seen = watcher.wait_for(&text).await;
-            (seen, began.elapsed())
-        };
-        let ((answer, sent_after), (seen, seen_after)) = tokio::join!(send, see);
-        answer?;
-        seen?;
-        arrived.push(seen_after);
-        answered.push(sent_after);
-    }
-    Ok((arrived.split_off(WARM_UP), answered.split_off(WARM_UP)))
-}
-
-fn address(homeserver: &str) -> Result<SocketAddr> {
-    homeserver.trim_start_matches("http://").parse().context("a loopback address")
-}
-
-/// A client that waits in `/sync`.
-struct Watcher {
-    connection: Connection,
-    since: String,
-}
-
-impl Watcher {
-    async fn open(homeserver: &str, user: &TestUser) -> Result<Self> {
-        let mut connection = Connection::open(address(homeserver)?, user.access_token()).await?;
-        let first = connection.json("GET", "/_matrix/client/v3/sync?timeout=0", &Value::Null).await?;
-        Ok(Self { connection, since: next_batch(&first)? })
-    }
-
-    /// Returns when a message with this text has come.
-    async fn wait_for(&mut self, text: &str) -> Result<()> {
-        loop {
-            let path = format!("/_matrix/client/v3/sync?timeout=10000&since={}", encode(&self.since));
-            let answer = self.connection.json("GET", &path, &Value::Null).await?;
-            self.since = next_batch(&answer)?;
-            let rooms = answer["rooms"]["join"].as_object().into_iter().flat_map(|rooms| rooms.values());
-            let mut events = rooms.filter_map(|room| room["timeline"]["events"].as_array()).flatten();
-            if events.any(|event| event["content"]["body"] == text) {
-                return Ok(());
-            }
-        }
-    }
-}
-
-fn next_batch(answer: &Value) -> Result<String> {
-    Ok(answer["next_batch"].as_str().context("a sync has a next_batch")?.to_owned())
 }

@@ -10,11 +10,13 @@
 #![expect(clippy::print_stdout, reason = "the tables are what this program is for")]
 
 mod figures;
+mod ghosts;
 mod inbox;
 mod latency;
 mod memory;
 mod send;
 mod start;
+mod sync;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
@@ -31,6 +33,10 @@ struct Arguments {
 enum Benchmark {
     /// `PUT send` per second in one room, with 1 and 16 clients.
     Send,
+    /// From one client to another over the homeserver alone, one message at a time.
+    Sync,
+    /// A thousand ghosts registered and joined to one room.
+    Ghosts,
     /// From the start of the process until it is ready.
     Start,
     /// Transactions per second into the framework's inbox.
@@ -55,6 +61,12 @@ fn main() -> Result<()> {
         }
         if runs(Benchmark::Send) {
             send::measure().await?;
+        }
+        if runs(Benchmark::Sync) {
+            sync::measure().await?;
+        }
+        if runs(Benchmark::Ghosts) {
+            ghosts::measure().await?;
         }
         if runs(Benchmark::Inbox) {
             inbox::measure().await?;
