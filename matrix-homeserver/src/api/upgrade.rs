@@ -4,6 +4,7 @@ use axum::{extract::State, routing::post};
 use ruma::{
     OwnedRoomId, OwnedUserId, RoomId, RoomVersionId,
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
+    state_res::events::RoomCreateEvent,
 };
 use serde::Deserialize;
 use serde_json::{
@@ -101,13 +102,7 @@ fn successor(
             initial_state.push(InitialState { event_type, state_key: String::new(), content });
         }
     }
-    let mut levels: JsonObject = read(app, room_id, &StateEventType::RoomPowerLevels)?.unwrap_or_default();
-    if privileged && let Some(users) = levels.get_mut("users").and_then(Value::as_object_mut) {
-        // Creators have more power than any level and must not have one.
-        users.retain(|user_id, _| {
-            user_id != requester.user_id.as_str() && !additional_creators.iter().any(|other| other == user_id)
-        });
-    }
+    let levels = successor_levels(app, requester, room, privileged, additional_creators)?;
     Ok(CreateRoom {
         creator: requester.user_id.clone(),
         creator_profile: app.member_content(&requester.user_id)?,
@@ -125,6 +120,48 @@ fn successor(
         origin_server_ts: None,
         txn: None,
     })
+}
+
+/// The power levels of a room for the one that takes its place.
+///
+/// Creators stand above all levels in some versions ([version 12]). From there to an older version they get a level that
+/// lets them do everything; the other way they lose theirs, as it must be.
+///
+/// [version 12]: https://spec.matrix.org/v1.19/rooms/v12/
+fn successor_levels(
+    app: &AppState,
+    requester: &Requester,
+    room: &Room,
+    privileged: bool,
+    additional_creators: &[OwnedUserId],
+) -> ApiResult<JsonObject> {
+    let mut levels: JsonObject =
+        read(app, &room.room_id, &StateEventType::RoomPowerLevels)?.unwrap_or_default();
+    let were_privileged = room.rules.authorization.explicitly_privilege_room_creators;
+    if privileged && let Some(users) = levels.get_mut("users").and_then(Value::as_object_mut) {
+        users.retain(|user_id, _| {
+            user_id != requester.user_id.as_str() && !additional_creators.iter().any(|other| other == user_id)
+        });
+    }
+    if were_privileged && !privileged {
+        let highest = highest_level(&levels);
+        let users = levels.entry("users").or_insert_with(|| json!({}));
+        let create = app.rooms.current_state_event(&room.room_id, &StateEventType::RoomCreate, "")?;
+        if let (Some(users), Some(create)) = (users.as_object_mut(), create) {
+            let creators = RoomCreateEvent::new(&*create.pdu).creators(&room.rules.authorization);
+            for creator in creators.unwrap_or_default() {
+                users.insert(creator.into(), highest.into());
+            }
+        }
+    }
+    Ok(levels)
+}
+
+/// What lets its holder do everything: the highest level that power levels ask for, at least 100.
+fn highest_level(levels: &JsonObject) -> i64 {
+    let events = levels.get("events").and_then(Value::as_object);
+    let asked = levels.iter().filter(|(name, _)| *name != "users").chain(events.into_iter().flatten());
+    asked.filter_map(|(_, level)| level.as_i64()).fold(100, i64::max)
 }
 
 fn read(app: &AppState, room_id: &RoomId, kind: &StateEventType) -> ApiResult<Option<JsonObject>> {

@@ -365,6 +365,24 @@ async fn an_upgraded_room_moves_its_state_aliases_bans_and_listing() {
 }
 
 #[tokio::test]
+async fn creators_keep_their_power_in_an_upgrade_to_a_version_that_does_not_favour_them() {
+    let server = Server::start().await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let bob = server.hs.user("bob").await.unwrap();
+    let options = json!({
+        "room_version": "12", "preset": "trusted_private_chat", "invite": [bob.user_id()], "topic": "Topic",
+    });
+    let room = alice.create_room(options).await.unwrap();
+    let answer =
+        alice.post(&format!("{V3}/rooms/{room}/upgrade"), json!({"new_version": "10"})).await.unwrap();
+    let new = answer["replacement_room"].as_str().unwrap();
+    let levels = alice.state(new, "m.room.power_levels", "").await.unwrap().unwrap();
+    let (tombstone, users) = (&levels["events"]["m.room.tombstone"], &levels["users"]);
+    assert_eq!((&users["@alice:hs.test"], &users["@bob:hs.test"]), (tombstone, tombstone), "{levels}");
+    assert_eq!(alice.state(new, "m.room.topic", "").await.unwrap().unwrap()["topic"], "Topic");
+}
+
+#[tokio::test]
 async fn summaries_and_mutual_rooms_tell_what_one_may_know() {
     let server = Server::start().await;
     let alice = server.hs.user("alice").await.unwrap();
