@@ -22,6 +22,7 @@ mod devices;
 mod directory;
 mod discovery;
 mod draft_registration;
+mod draft_uris;
 mod ephemeral;
 pub(crate) mod error;
 pub(crate) mod extract;
@@ -85,8 +86,6 @@ enum Family {
     Absolute,
     /// As it stands, and only where the drafts are served.
     Draft,
-    /// As `V3`, and only where the drafts are served.
-    DraftOfV3,
 }
 
 impl Routes {
@@ -125,11 +124,6 @@ impl Routes {
         self.add(path, Family::Absolute, methods)
     }
 
-    /// A route where the drafts are served, under the prefixes of [`Routes::v3`], that today's specification lacks.
-    pub(crate) fn v3_draft(self, path: &str, methods: MethodRouter<AppState>) -> Self {
-        self.add(path, Family::DraftOfV3, methods)
-    }
-
     /// A route with its whole path that only the drafts know.
     pub(crate) fn draft(self, path: &str, methods: MethodRouter<AppState>) -> Self {
         self.add(path, Family::Draft, methods)
@@ -144,7 +138,7 @@ impl Routes {
     fn prefixes(family: Family, drafts: bool) -> &'static [&'static str] {
         match (family, drafts) {
             (Family::V3, false) => &["/_matrix/client/v3", "/_matrix/client/r0"],
-            (Family::V3 | Family::DraftOfV3, true) => &["/_matrix/client/v3", "/_matrix/client/r0", ""],
+            (Family::V3, true) => &["/_matrix/client/v3", "/_matrix/client/r0", ""],
             (Family::Of2014, _) => &[legacy::PREFIX],
             (Family::Since2014 | Family::Action, false) => {
                 &["/_matrix/client/v3", "/_matrix/client/r0", legacy::PREFIX]
@@ -154,7 +148,7 @@ impl Routes {
             }
             (Family::V1, _) => &["/_matrix/client/v1"],
             (Family::Absolute, _) | (Family::Draft, true) => &[""],
-            (Family::Draft | Family::DraftOfV3, false) => &[],
+            (Family::Draft, false) => &[],
         }
     }
 
@@ -207,6 +201,7 @@ fn sections() -> Vec<Routes> {
         room_keys::routes(),
         appservices::routes(),
         draft_registration::routes(),
+        draft_uris::routes(),
     ]
     .into_iter()
     .chain(legacy::sections())

@@ -13,7 +13,7 @@ use std::{
 
 use matrix_appservice::{NamespaceSet, Ownership, Registration};
 use parking_lot::RwLock;
-use ruma::{OwnedServerName, OwnedUserId, RoomAliasId, ServerName, UserId};
+use ruma::{OwnedServerName, OwnedUserId, RoomAliasId, RoomId, ServerName, UserId};
 
 use crate::{fault::FaultDial, user::TokenHash};
 
@@ -28,6 +28,7 @@ mod query;
 mod queue;
 mod sender;
 mod thirdparty;
+mod uri;
 
 pub(crate) use self::{
     devices::{AppserviceDevices, Sources},
@@ -35,11 +36,12 @@ pub(crate) use self::{
     metrics::DeliveryMetrics,
     observer::{AppserviceObserver, NamedRoom},
     ping::PingError,
-    query::{Queries, QueryFailed},
+    query::{Found, Queries, QueryFailed},
     queue::Queues,
     thirdparty::Lookup,
+    uri::{Link as ForeignLink, Wanted},
 };
-use self::{interest::Interest, metrics::Delivery, sender::Outgoing};
+use self::{interest::Interest, metrics::Delivery, sender::Outgoing, thirdparty::ProtocolCache};
 
 /// Why an application service cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -155,6 +157,7 @@ pub(crate) struct Appservices {
     faults: FaultDial,
     legacy_for: Duration,
     pub(crate) metrics: DeliveryMetrics,
+    protocols: ProtocolCache,
     pub(crate) queues: Queues,
 }
 
@@ -180,6 +183,7 @@ impl Appservices {
             queries,
             legacy_for,
             metrics: DeliveryMetrics::default(),
+            protocols: ProtocolCache::default(),
             faults,
             queues,
         }
@@ -202,6 +206,7 @@ impl Appservices {
         }
         registered.all.push(appservice.clone());
         registered.by_token.insert(token, appservice.clone());
+        self.protocols.clear();
         Ok(appservice)
     }
 
@@ -211,6 +216,7 @@ impl Appservices {
         let removed = registered.by_token.remove(token)?;
         registered.all.retain(|other| !Arc::ptr_eq(other, &removed));
         removed.outgoing.close();
+        self.protocols.clear();
         Some(removed)
     }
 
@@ -231,6 +237,13 @@ impl Appservices {
     /// Whether somebody else than `claimant` owns the alias exclusively.
     pub(crate) fn alias_is_taken(&self, alias: &RoomAliasId, claimant: Option<&Appservice>) -> bool {
         self.taken(claimant, |appservice| appservice.namespaces.alias(alias.as_str()) == Ownership::Exclusive)
+    }
+
+    /// Whether somebody else than `claimant` owns the room exclusively.
+    pub(crate) fn room_is_taken(&self, room_id: &RoomId, claimant: Option<&Appservice>) -> bool {
+        self.taken(claimant, |appservice| {
+            appservice.namespaces.room(room_id.as_str()) == Ownership::Exclusive
+        })
     }
 
     fn taken(&self, claimant: Option<&Appservice>, owns: impl Fn(&Appservice) -> bool) -> bool {

@@ -32,6 +32,7 @@ mod guests;
 mod limits;
 mod metrics;
 mod profiles;
+mod provision;
 mod serve;
 
 pub(crate) use self::{
@@ -67,6 +68,8 @@ pub(crate) struct Config {
     pub(crate) rate_limits: bool,
     /// Serve what only the drafts of 2014 and 2015 know.
     pub(crate) drafts: bool,
+    /// Make users and rooms from the answers of application services to queries, as a draft has it.
+    pub(crate) draft_provisioning: bool,
     /// Tokens with which an application service may register itself by the draft's `POST /register`; any, if empty.
     pub(crate) draft_tokens: Vec<Secret>,
     /// Serve the fault dial over HTTP, at `/_fault`.
@@ -99,6 +102,7 @@ impl Config {
             turn_server: None,
             rate_limits: false,
             drafts: false,
+            draft_provisioning: false,
             draft_tokens: Vec::new(),
             fault_control: false,
             max_request_size: 1 << 20,
@@ -130,6 +134,8 @@ pub(crate) struct Services {
     pub(crate) faults: FaultDial,
     /// Rung when the server is to be stopped and started again.
     pub(crate) restart: Notify,
+    /// One room at a time is made from an answer.
+    provisioning: tokio::sync::Mutex<()>,
     base_url: String,
     shutdown: CancellationToken,
     /// Every task of the server.
@@ -188,6 +194,7 @@ impl Services {
             uia: UiaSessions::default(),
             restart: Notify::new(),
             faults,
+            provisioning: tokio::sync::Mutex::default(),
             shutdown: CancellationToken::new(),
             tracker: TaskTracker::new(),
             appservices,
@@ -233,7 +240,12 @@ impl Services {
         if self.users.exists(user_id)? {
             return Ok(true);
         }
-        self.appservices.query_user(user_id).await?;
+        let found = self.appservices.query_user(user_id).await?;
+        if let (Some(found), true) = (found, self.config.draft_provisioning)
+            && !self.users.exists(user_id)?
+        {
+            self.provision_user(user_id, &found).await?;
+        }
         Ok(self.users.exists(user_id)?)
     }
 

@@ -53,6 +53,9 @@ struct Options {
     /// Serve what only the drafts of 2014 and 2015 know, too
     #[arg(long)]
     drafts: bool,
+    /// Make users and rooms from what application services answer to queries, as a draft has it
+    #[arg(long)]
+    draft_provisioning: bool,
     /// Serve the fault dial at /_fault, to whoever asks
     #[arg(long)]
     fault_control: bool,
@@ -83,6 +86,7 @@ async fn run(options: Options) -> Result<()> {
         .guests(options.guests)
         .rate_limits(!options.no_rate_limit)
         .drafts(options.drafts)
+        .draft_provisioning(options.draft_provisioning)
         .fault_control(options.fault_control);
     if let Some(path) = options.data_dir {
         builder = builder.data_dir(path);

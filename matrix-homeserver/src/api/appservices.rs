@@ -109,7 +109,10 @@ async fn by_protocol(
 fn passed_on(uri: &Uri) -> String {
     let pairs = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
     let fields = pairs.filter(|(name, _)| {
-        !matches!(&**name, "access_token" | "user_id" | "device_id" | "org.matrix.msc3202.device_id")
+        !matches!(
+            &**name,
+            "access_token" | "user_id" | "user_token" | "device_id" | "org.matrix.msc3202.device_id"
+        )
     });
     fields.map(|(name, value)| format!("{}={}", encode(&name), encode(&value))).collect::<Vec<_>>().join("&")
 }

@@ -13,7 +13,11 @@ use super::{
     layer::Peer,
     legacy::Repeatable,
 };
-use crate::{appservice::Appservice, room::TxnKey, user::TokenHash};
+use crate::{
+    appservice::Appservice,
+    room::TxnKey,
+    user::{Session, TokenHash},
+};
 
 /// The user on whose behalf a request is made, proven by its access token.
 ///
@@ -27,6 +31,8 @@ pub(crate) struct Requester {
     /// Set when the token is that of an application service.
     pub(crate) appservice: Option<Arc<Appservice>>,
     pub(crate) is_guest: bool,
+    /// Set when an application service makes the request with a token that the user granted to it.
+    pub(crate) granted_to: Option<Arc<Appservice>>,
     /// The specification by which the request is made.
     pub(crate) dialect: Dialect,
     /// Set when a request of 2014 carries a transaction ID at the end of its path.
@@ -34,6 +40,18 @@ pub(crate) struct Requester {
 }
 
 impl Requester {
+    fn of_session(session: &Session, parts: &Parts) -> Self {
+        Self {
+            user_id: session.user_id.clone(),
+            device_id: Some(session.device_id.clone()),
+            appservice: None,
+            is_guest: session.is_guest,
+            granted_to: None,
+            dialect: Dialect::of(parts.uri.path()),
+            txn: None,
+        }
+    }
+
     /// The device, or the refusal for requests that make no sense without one.
     pub(crate) fn device(&self) -> ApiResult<&OwnedDeviceId> {
         self.device_id
@@ -80,37 +98,81 @@ impl FromRequestParts<AppState> for Requester {
         let token = access_token(&parts.headers, query)?;
         let hash = TokenHash::of(&token);
         if let Some(session) = app.users.session(&hash)? {
-            if session.has_expired() {
-                return Err(ApiError::soft_logout("the access token has expired"));
-            }
-            if session.is_fresh() {
-                app.users.confirm(&hash, &session).await?;
-            }
-            let user_agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-            let peer = parts.extensions.get::<Peer>().copied().unwrap_or_default();
-            session.touch(peer.0, user_agent.unwrap_or_default());
-            let requester = Self {
-                user_id: session.user_id.clone(),
-                device_id: Some(session.device_id.clone()),
-                appservice: None,
-                is_guest: session.is_guest,
-                dialect: Dialect::of(parts.uri.path()),
-                txn: None,
-            };
-            access::check(app, &requester, parts)?;
-            return Ok(requester.repeatable(parts));
+            return by_session(app, &hash, &session, parts).await;
         }
         let Some(appservice) = app.appservices.by_token(&hash) else {
             return Err(ApiError::unknown_token());
         };
+        if let Some(grant) = query_value(query, "user_token").filter(|_| app.config.drafts) {
+            return by_grant(app, appservice, &grant, parts).await;
+        }
         let user_id = asserted_user(app, &appservice, query).await?;
         let device_id = asserted_device(app, &user_id, query)?;
         let dialect = Dialect::of(parts.uri.path());
-        let requester =
-            Self { user_id, device_id, appservice: Some(appservice), is_guest: false, dialect, txn: None };
+        let requester = Self {
+            user_id,
+            device_id,
+            appservice: Some(appservice),
+            is_guest: false,
+            granted_to: None,
+            dialect,
+            txn: None,
+        };
         access::check(app, &requester, parts)?;
         Ok(requester.repeatable(parts))
     }
+}
+
+/// The user of a session that is still good.
+async fn by_session(
+    app: &AppState,
+    hash: &TokenHash,
+    session: &Session,
+    parts: &Parts,
+) -> ApiResult<Requester> {
+    if session.has_expired() {
+        return Err(ApiError::soft_logout("the access token has expired"));
+    }
+    if session.is_fresh() {
+        app.users.confirm(hash, session).await?;
+    }
+    let user_agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    let peer = parts.extensions.get::<Peer>().copied().unwrap_or_default();
+    session.touch(peer.0, user_agent.unwrap_or_default());
+    let requester = Requester::of_session(session, parts);
+    access::check(app, &requester, parts)?;
+    Ok(requester.repeatable(parts))
+}
+
+/// What a grant is not for: the draft lets application services act as real users "on all aspects of the CS API, except
+/// for Account Management".
+const ACCOUNT_MANAGEMENT: [&str; 6] =
+    ["/account/", "/logout", "/devices", "/delete_devices", "/keys/device_signing/", "/login/"];
+
+/// An application service acts as a real user, by a token that the user granted to it: an access token of the user's
+/// (`user_token`, which only a draft of 2015 knows). It has the powers of the user then, and not those that its
+/// registration gives it, but for the massaging of timestamps.
+async fn by_grant(
+    app: &AppState,
+    appservice: Arc<Appservice>,
+    grant: &str,
+    parts: &Parts,
+) -> ApiResult<Requester> {
+    let path = parts.uri.path();
+    let manages =
+        ACCOUNT_MANAGEMENT.iter().any(|part| path.contains(part)) && !path.ends_with("/account/whoami");
+    if manages {
+        return Err(ApiError::forbidden("accounts are not managed by a grant"));
+    }
+    let hash = TokenHash::of(grant);
+    let Some(session) = app.users.session(&hash)? else {
+        return Err(ApiError::unknown_token());
+    };
+    if query_value(parts.uri.query(), "user_id").is_some_and(|user_id| user_id != session.user_id.as_str()) {
+        return Err(ApiError::forbidden("user_id is not the user who granted the token"));
+    }
+    let requester = by_session(app, &hash, &session, parts).await?;
+    Ok(Requester { granted_to: Some(appservice), ..requester })
 }
 
 /// The user that an application service acts as: itself unless it says otherwise.

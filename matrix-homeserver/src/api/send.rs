@@ -45,7 +45,7 @@ pub(super) struct Massaged {
 
 impl Massaged {
     pub(super) fn timestamp(self, requester: &Requester) -> Option<MilliSecondsSinceUnixEpoch> {
-        requester.appservice.as_ref()?;
+        requester.appservice.as_ref().or(requester.granted_to.as_ref())?;
         self.ts.map(MilliSecondsSinceUnixEpoch)
     }
 }

@@ -13,6 +13,7 @@ use futures_util::{
 use http::{Method, StatusCode};
 use parking_lot::Mutex;
 use ruma::{RoomAliasId, UserId};
+use serde_json::Value;
 
 use super::{Appservice, Appservices, link::Call};
 use crate::testing::encode;
@@ -27,7 +28,15 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 #[error("an application service did not answer a query")]
 pub(crate) struct QueryFailed;
 
-type Outcome = Result<bool, QueryFailed>;
+/// Who said that there is such a user or room, and how.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) appservice: Arc<Appservice>,
+    /// The answer; an object, or null.
+    pub(crate) body: Value,
+}
+
+type Outcome = Result<Option<Arc<Found>>, QueryFailed>;
 type InFlight = HashMap<String, Shared<BoxFuture<'static, Outcome>>>;
 
 #[derive(Debug)]
@@ -45,7 +54,7 @@ impl Queries {
     /// Joins the question that is being asked already, or asks it.
     async fn ask(&self, appservices: Vec<Arc<Appservice>>, kind: &'static str, id: &str) -> Outcome {
         if appservices.is_empty() {
-            return Ok(false);
+            return Ok(None);
         }
         let name = format!("{kind}/{}", encode(id));
         let question = {
@@ -75,28 +84,32 @@ async fn ask_all(appservices: &[Arc<Appservice>], path: &str, timeout: Duration)
     let mut failed = false;
     for appservice in appservices {
         match ask_one(appservice, path, timeout).await {
-            Ok(true) => return Ok(true),
-            Ok(false) => {}
+            Ok(Some(found)) => return Ok(Some(found)),
+            Ok(None) => {}
             Err(QueryFailed) => failed = true,
         }
     }
-    if failed { Err(QueryFailed) } else { Ok(false) }
+    if failed { Err(QueryFailed) } else { Ok(None) }
 }
 
-async fn ask_one(appservice: &Appservice, path: &str, timeout: Duration) -> Outcome {
-    let Some(link) = appservice.link() else { return Ok(false) };
+async fn ask_one(appservice: &Arc<Appservice>, path: &str, timeout: Duration) -> Outcome {
+    let Some(link) = appservice.link() else { return Ok(None) };
     let (today, legacy) = (format!("/_matrix/app/v1/{path}"), format!("/{path}"));
     let call =
         Call { method: Method::GET, path: &today, legacy: Some(&legacy), query: None, body: None, timeout };
     let mut pause = FIRST_PAUSE;
     for attempt in 1..=ATTEMPTS {
         match link.call(&call).await {
-            Ok(answer) if answer.status.is_success() => return Ok(true),
-            Ok(answer) if answer.status == StatusCode::NOT_FOUND => return Ok(false),
+            Ok(answer) if answer.status.is_success() => {
+                let body = serde_json::from_slice(&answer.body).ok().filter(Value::is_object);
+                let found = Found { appservice: appservice.clone(), body: body.unwrap_or_default() };
+                return Ok(Some(Arc::new(found)));
+            }
+            Ok(answer) if answer.status == StatusCode::NOT_FOUND => return Ok(None),
             Ok(answer) => {
                 tracing::warn!(appservice = appservice.id(), status = %answer.status, attempt, "a query was refused");
                 if answer.status.is_client_error() {
-                    return Ok(false);
+                    return Ok(None);
                 }
             }
             Err(error) => {
@@ -112,14 +125,14 @@ async fn ask_one(appservice: &Appservice, path: &str, timeout: Duration) -> Outc
 }
 
 impl Appservices {
-    /// Asks those in whose namespace the user is to make it. True if one says that it did.
+    /// Asks those in whose namespace the user is to make it. What one says that did, or lets this server do.
     pub(crate) async fn query_user(&self, user_id: &UserId) -> Outcome {
         let mut asked = self.all();
         asked.retain(|appservice| appservice.link().is_some() && appservice.may_act_as(user_id));
         self.queries.ask(asked, "users", user_id.as_str()).await
     }
 
-    /// Asks those in whose namespace the alias is to make the room. True if one says that it did.
+    /// Asks those in whose namespace the alias is to make the room. What one says that did, or lets this server do.
     pub(crate) async fn query_alias(&self, alias: &RoomAliasId) -> Outcome {
         let mut asked = self.all();
         asked.retain(|appservice| appservice.link().is_some() && appservice.may_own_alias(alias));

@@ -40,7 +40,12 @@ impl Services {
             return Ok(target.room_id);
         }
         if alias.server_name() == self.config.server_name {
-            self.appservices.query_alias(alias).await?;
+            let found = self.appservices.query_alias(alias).await?;
+            if let (Some(found), true) = (found, self.config.draft_provisioning)
+                && self.directory.resolve(alias).is_none()
+            {
+                self.provision_room(alias, &found).await?;
+            }
         }
         match self.directory.resolve(alias) {
             Some(target) => Ok(target.room_id),

@@ -131,10 +131,19 @@ impl HomeserverBuilder {
         self
     }
 
-    /// Whether what only the drafts of 2014 and 2015 know, and today's specification has no room for, is served too: bare paths,
-    /// application services that register themselves by `POST /register`. Default: no.
+    /// Whether what only the drafts of 2014 and 2015 know, and today's specification has no room for, is served too:
+    /// bare paths, application services that register themselves by `POST /register`, that act as a real user by a
+    /// `user_token`, and that say where a link into their network leads. Default: no.
     pub fn drafts(mut self, served: bool) -> Self {
         self.adjust.drafts = served;
+        self
+    }
+
+    /// Whether application services may answer queries with what is to be made: a profile for a user, events and state
+    /// for a room, which then has the ID that its alias has with `!` in the place of `#`, and version 11, since later
+    /// versions do not leave the choice. Default: no.
+    pub fn draft_provisioning(mut self, served: bool) -> Self {
+        self.adjust.draft_provisioning = served;
         self
     }
 

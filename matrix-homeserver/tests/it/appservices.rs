@@ -640,7 +640,7 @@ async fn third_party_lookups_are_answered_by_those_who_bridge_the_protocol() {
         Box::pin(async move {
             let body = match request.path.as_str() {
                 "/_matrix/app/v1/thirdparty/protocol/irc" => {
-                    json!({"user_fields": ["nick"], "instances": [{"n": 1}]})
+                    json!({"user_fields": ["nick"], "instances": [{"network_id": "freenode"}]})
                 }
                 "/_matrix/app/v1/thirdparty/user/irc" if request.query.contains("nick=Bob%20B") => {
                     json!([{"userid": "@ghost_bob:hs.test", "protocol": "irc", "fields": {}}])
@@ -658,7 +658,8 @@ async fn third_party_lookups_are_answered_by_those_who_bridge_the_protocol() {
     let alice = server.hs.user("alice").await.unwrap();
     let lookup = |path: &'static str| alice.get(path);
     let protocols = lookup("/_matrix/client/v3/thirdparty/protocols").await.unwrap();
-    assert_eq!(protocols["irc"]["instances"], json!([{"n": 1}]));
+    let instances = json!([{"network_id": "freenode", "instance_id": "test|freenode"}]);
+    assert_eq!(protocols["irc"]["instances"], instances);
     assert_eq!(lookup("/_matrix/client/v3/thirdparty/protocol/irc").await.unwrap(), protocols["irc"]);
     let found = lookup("/_matrix/client/v3/thirdparty/user/irc?nick=Bob%20B").await.unwrap();
     assert_eq!(found[0]["userid"], "@ghost_bob:hs.test");
@@ -666,6 +667,36 @@ async fn third_party_lookups_are_answered_by_those_who_bridge_the_protocol() {
     assert_eq!(found[0]["alias"], "#ghost_x:hs.test");
     let none = lookup("/_matrix/client/v3/thirdparty/protocol/xmpp").await.unwrap_err();
     assert_eq!(none.errcode(), Some("M_NOT_FOUND"));
+}
+
+#[tokio::test]
+async fn what_several_appservices_know_of_a_protocol_is_put_together_and_kept_for_a_while() {
+    let bridging = |network: &'static str| {
+        FakeAppservice::scripted(move |request| {
+            let known = request.path.ends_with("/thirdparty/protocol/irc");
+            let body =
+                json!({"user_fields": ["nick"], "instances": [{"network_id": network, "desc": network}]});
+            Box::pin(async move {
+                if known { (StatusCode::OK, body) } else { (StatusCode::NOT_FOUND, json!({})) }
+            })
+        })
+    };
+    let (one, other) = (bridging("libera").await, bridging("oftc").await);
+    let mut first = one.registration();
+    first.protocols.push("irc".into());
+    let mut second = second_registration(&other.url, Namespace::exclusive("@oftc_.*"));
+    second.protocols.push("irc".into());
+    let server = Server::with(|b| b.registration(first).registration(second)).await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let protocol = alice.get("/_matrix/client/v3/thirdparty/protocol/irc").await.unwrap();
+    let ids: Vec<_> = protocol["instances"].as_array().unwrap().iter().map(|it| &it["instance_id"]).collect();
+    assert_eq!(ids, ["test|libera", "second|oftc"]);
+    one.next(|request| request.path.contains("/thirdparty/")).await;
+    assert_eq!(alice.get("/_matrix/client/v3/thirdparty/protocols").await.unwrap()["irc"], protocol);
+    // Whatever is asked after this comes after anything that the two requests before have led to.
+    alice.get("/_matrix/client/v3/thirdparty/user/irc?nick=x").await.unwrap();
+    let asked = one.next(|request| request.path.contains("/thirdparty/")).await;
+    assert!(asked.path.contains("/thirdparty/user/"), "the protocol is not asked for twice: {}", asked.path);
 }
 
 #[tokio::test]

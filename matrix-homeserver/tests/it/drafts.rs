@@ -189,6 +189,104 @@ async fn who_is_registered_by_a_file_is_not_registered_over_http() {
 }
 
 #[tokio::test]
+async fn an_appservice_acts_as_a_real_user_by_a_token_that_the_user_granted() {
+    let registration = crate::fake_appservice::registration(None);
+    let server = Server::with(|builder| builder.drafts(true).registration(registration.clone())).await;
+    let as_token = crate::fake_appservice::AS_TOKEN;
+    let alice = server.hs.user("alice").await.unwrap();
+    let grant = format!("user_token={}", alice.access_token());
+    let whoami = |query: String| {
+        let path = format!("/_matrix/client/v3/account/whoami?{query}");
+        let server = &server;
+        async move { server.get(&path, as_token).await }
+    };
+    assert_eq!(whoami(grant.clone()).await.ok()["user_id"], "@alice:hs.test");
+    assert_eq!(whoami(format!("{grant}&user_id=@alice:hs.test")).await.ok()["user_id"], "@alice:hs.test");
+    whoami(format!("{grant}&user_id=@bob:hs.test")).await.refused(403, "M_FORBIDDEN");
+    whoami("user_token=wrong".to_owned()).await.refused(401, "M_UNKNOWN_TOKEN");
+    // Alice's own rights, and the time that the application service tells.
+    let room = alice.create_room(json!({})).await.unwrap();
+    let path =
+        format!("/_matrix/client/v3/rooms/{}/send/m.room.message/1?ts=7&{grant}", encode(room.as_str()));
+    let sent = server.put(&path, as_token, json!({"body": "x"})).await.ok();
+    let event = alice.messages(&room, 1).await.unwrap().remove(0);
+    assert_eq!((&event["event_id"], &event["sender"]), (&sent["event_id"], &json!("@alice:hs.test")));
+    assert_eq!(event["origin_server_ts"], 7);
+    let taken = json!({"room_alias_name": "ghost_x"});
+    let path = format!("/_matrix/client/v3/createRoom?{grant}");
+    server.post(&path, as_token, taken).await.refused(400, "M_EXCLUSIVE");
+    // Not account management.
+    for path in ["account/password", "account/deactivate", "logout", "logout/all", "delete_devices"] {
+        let path = format!("/_matrix/client/v3/{path}?{grant}");
+        server.post(&path, as_token, json!({})).await.refused(403, "M_FORBIDDEN");
+    }
+    // Withdrawn with the session that it belongs to.
+    alice.post("/_matrix/client/v3/logout", json!({})).await.unwrap();
+    whoami(grant.clone()).await.refused(401, "M_UNKNOWN_TOKEN");
+    // Without the option there is no such thing: the application service is itself.
+    let server = Server::with(|builder| builder.registration(registration)).await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let path = format!("/_matrix/client/v3/account/whoami?user_token={}", alice.access_token());
+    assert_eq!(server.get(&path, as_token).await.ok()["user_id"], "@bot:hs.test");
+}
+
+/// Knows IRC by today's lookups, and mail by the drafted ones.
+async fn knows_links() -> FakeAppservice {
+    FakeAppservice::scripted(|request: Request| {
+        Box::pin(async move {
+            let asks = |field: &str| request.query.contains(field);
+            let body = match request.path.as_str() {
+                "/_matrix/app/v1/user" if asks("uri=mailto%3Abob%40example.org") => {
+                    json!({"user_id": "@ghost_bob:hs.test"})
+                }
+                "/_matrix/app/v1/user" if asks("uri=mailto%3Athief%40example.org") => {
+                    json!({"user_id": "@alice:hs.test"})
+                }
+                "/_matrix/app/v1/thirdparty/user/irc" if asks("domain=irc.example.org&nick=Bob") => {
+                    json!([{"userid": "@ghost_irc_bob:hs.test", "protocol": "irc", "fields": {}}])
+                }
+                "/_matrix/app/v1/thirdparty/location/irc" if asks("channel=%23room") => {
+                    json!([{"alias": "#other:hs.test"}, {"alias": "#ghost_room:hs.test"}])
+                }
+                _ => return (StatusCode::NOT_FOUND, json!({"errcode": "M_NOT_FOUND", "error": "no"})),
+            };
+            (StatusCode::OK, body)
+        })
+    })
+    .await
+}
+
+#[tokio::test]
+async fn links_into_other_networks_lead_to_users_and_aliases() {
+    let (one, other) = (FakeAppservice::start().await, knows_links().await);
+    let mut registration = other.registration();
+    registration.protocols.push("irc".into());
+    let mut ignorant = crate::fake_appservice::registration(Some(&one.url));
+    "ignorant".clone_into(&mut ignorant.id);
+    ignorant.as_token = matrix_appservice::Secret::new("another");
+    let server = Server::with(|b| b.drafts(true).registration(ignorant).registration(registration)).await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let ask = |what: &'static str, uri: &'static str| {
+        let path = format!("/_matrix/app/v1/{what}?uri={}", encode(uri));
+        let (server, token) = (&server, alice.access_token());
+        async move { server.get(&path, token).await }
+    };
+    let found = ask("user", "mailto:bob@example.org").await.ok();
+    assert_eq!(found, json!({"user_id": "@ghost_bob:hs.test"}));
+    assert_eq!(ask("user", "irc://irc.example.org/Bob").await.ok()["user_id"], "@ghost_irc_bob:hs.test");
+    assert_eq!(
+        ask("alias", "irc://irc.example.org/#room").await.ok(),
+        json!({"alias": "#ghost_room:hs.test"})
+    );
+    ask("user", "mailto:thief@example.org").await.refused(404, "M_NOT_FOUND");
+    ask("alias", "mailto:bob@example.org").await.refused(404, "M_NOT_FOUND");
+    ask("user", "tel:+1").await.refused(404, "M_NOT_FOUND");
+    ask("user", "not a link").await.refused(400, "M_INVALID_PARAM");
+    server.get("/_matrix/app/v1/user", alice.access_token()).await.refused(400, "M_MISSING_PARAM");
+    server.get("/_matrix/app/v1/user?uri=tel:1", "").await.refused(401, "M_MISSING_TOKEN");
+}
+
+#[tokio::test]
 async fn without_the_option_the_drafts_paths_are_unknown() {
     let server = Server::start().await;
     let body = json!({"url": "http://127.0.0.1:9", "as_token": "T_a", "namespaces": {}});

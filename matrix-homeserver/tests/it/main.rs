@@ -9,6 +9,7 @@ mod appservice_devices;
 mod appservices;
 mod bad_input;
 mod directory;
+mod draft_provisioning;
 mod drafts;
 mod fake_appservice;
 mod faults;
