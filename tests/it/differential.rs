@@ -63,6 +63,7 @@ async fn ours(registration: &Path, drafts: bool) -> Homeserver {
         .registration_shared_secret("s")
         .max_upload_size(1 << 20)
         .drafts(drafts)
+        .guests(true)
         .start()
         .await
         .unwrap()

@@ -6,20 +6,25 @@
 //!
 //! 1. Who asks: the name of a variable that holds the access token, `-` for nobody, `?` for a token that nobody has.
 //! 2. The method, and the path. What does not begin with `/_` is below `/_matrix/client`.
-//! 3. Optionally the content type in brackets, and the body up to the end of the line or ` => `. `<name>` stands for
+//! 3. Optionally the content type in brackets, and the body up to the end of the line, ` until ` or ` => `. `<name>` stands for
 //!    the value of a variable, and `<x*70000>` for as many `x`.
-//! 4. After ` => `, the variables to learn from the answer, each by a JSON pointer. After ` until `, the JSON pointer of
-//!    something that must be there: the request is repeated until it is.
+//! 4. After ` until `, the JSON pointer of something that must be there: the request is repeated until it is.
+//! 5. After ` => `, the variables to learn from the answer, each by a JSON pointer.
 //!
 //! Lines that begin with white space continue the line before; lines that begin with `#` are comments.
 
 /// The sections about today's specification, in the order in which they are played. Later ones know the variables of
 /// earlier ones.
-const TODAY: &[(&str, &str)] =
-    &[("accounts", include_str!("script/accounts.txt")), ("rooms", include_str!("script/rooms.txt"))];
+const TODAY: &[(&str, &str)] = &[
+    ("accounts", include_str!("script/accounts.txt")),
+    ("rooms", include_str!("script/rooms.txt")),
+    ("reading", include_str!("script/reading.txt")),
+    ("syncing", include_str!("script/syncing.txt")),
+    ("services", include_str!("script/services.txt")),
+];
 
 /// Those about the drafts, played where the drafts are served.
-const DRAFTS: &[(&str, &str)] = &[];
+const DRAFTS: &[(&str, &str)] = &[("legacy", include_str!("script/legacy.txt"))];
 
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -68,8 +73,8 @@ fn parse(section: &'static str, text: &str) -> Vec<Step> {
 }
 
 fn parse_line(line: &str) -> Step {
-    let (line, until) = split_last(line, " until ");
-    let (request, learns) = split_last(line, " => ");
+    let (line, learns) = split_last(line, " => ");
+    let (request, until) = split_last(line, " until ");
     let mut words = request.splitn(4, ' ');
     let mut word = || words.next().unwrap_or_default().to_owned();
     let (who, method, path, rest) = (word(), word(), word(), word());
@@ -108,7 +113,7 @@ fn split_last<'l>(line: &'l str, separator: &str) -> (&'l str, Option<&'l str>) 
 #[test]
 fn a_line_is_taken_apart() {
     let line =
-        r#"alice PUT /v3/x/<room> [text/plain] {"a":"b c"} => event=/event_id other=/b/0 until /chunk/0"#;
+        r#"alice PUT /v3/x/<room> [text/plain] {"a":"b c"} until /chunk/0 => event=/event_id other=/b/0"#;
     let step = parse_line(line);
     assert_eq!(step.name, r#"alice PUT /v3/x/<room> [text/plain] {"a":"b c"}"#);
     assert_eq!((&*step.who, &*step.method, &*step.path), ("alice", "PUT", "/v3/x/<room>"));
