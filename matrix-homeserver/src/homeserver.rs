@@ -14,6 +14,7 @@ use crate::{
     directory::Directory,
     event::ServerKey,
     fault::FaultDial,
+    login_stage::LoginConfig,
     media::Media,
     room::{Rooms, RoomsConfig},
     store::{Store, StoreError, Tree, WriteSet, key},
@@ -52,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) default_room_version: RoomVersionId,
     /// Anybody may register, by the dummy stage.
     pub(crate) open_registration: bool,
+    /// The ways to log in and to register.
+    pub(crate) login: LoginConfig,
     /// Whoever knows it may register anybody.
     pub(crate) registration_shared_secret: Option<Secret>,
     /// Tokens of which one is needed to register, if there are any.
@@ -93,6 +96,7 @@ impl Config {
             server_name,
             default_room_version: RoomVersionId::V12,
             open_registration: false,
+            login: LoginConfig::default(),
             registration_shared_secret: None,
             registration_tokens: Vec::new(),
             terms: Vec::new(),
@@ -425,6 +429,29 @@ impl Homeserver {
         }
         let login = users.log_in(&user_id, NewSession::default()).await.map_err(UserError::from)?;
         Ok(TestUser::from_token(&self.url, user_id, &login.access_token))
+    }
+
+    /// Lets a user log in by mail to an address, where the [flows](HomeserverBuilder::login_flows) have such a stage.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn link_email(&self, user_id: &UserId, address: &str) -> Result<(), HomeserverError> {
+        let linked = self.services.users.link_email(user_id, &address.to_lowercase()).await;
+        Ok(linked.map_err(UserError::from)?)
+    }
+
+    /// Lets a user log in by an account at an [OAuth 2.0 provider](crate::oauth2), which then is nobody else's.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn link_oauth2(
+        &self,
+        user_id: &UserId,
+        provider: &str,
+        subject: &str,
+    ) -> Result<(), HomeserverError> {
+        let linked = self.services.users.link_identity(user_id, (provider, subject)).await;
+        Ok(linked.map_err(UserError::from)?)
     }
 
     /// The dial by which things go wrong on purpose.

@@ -9,7 +9,10 @@ mod directory;
 mod event;
 pub mod fault;
 mod homeserver;
+mod login_stage;
+pub mod mail;
 mod media;
+pub mod oauth2;
 mod room;
 mod rules;
 mod store;
@@ -22,6 +25,7 @@ pub use self::{
     homeserver::{
         Homeserver, HomeserverBuilder, HomeserverError, StartError, SupportContact, Terms, TurnServer,
     },
+    login_stage::{LoginFlow, LoginFlowError, LoginStage},
 };
 
 /// Chooses the cryptography of TLS for the process, once. Another choice made before stays.

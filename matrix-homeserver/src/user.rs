@@ -15,6 +15,7 @@ mod device_lists;
 mod device_observer;
 mod extras;
 mod filter;
+mod identity;
 mod ignored;
 mod keys;
 mod localpart;

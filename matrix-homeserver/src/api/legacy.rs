@@ -19,10 +19,11 @@ use tokio::sync::{Mutex, MutexGuard};
 use tower::ServiceExt;
 
 use super::{ApiError, ApiResult, AppState, Routes, layer::Peer, read};
-use crate::{event::ClientFormat, store::Position};
+use crate::{event::ClientFormat, login_stage::LoginSessions, store::Position};
 
 mod events;
 mod initial_sync;
+mod login;
 mod presence;
 mod rooms;
 
@@ -30,7 +31,7 @@ mod rooms;
 pub(super) const PREFIX: &str = "/_matrix/client/api/v1";
 
 pub(super) fn sections() -> Vec<Routes> {
-    vec![initial_sync::routes(), events::routes(), presence::routes(), rooms::routes()]
+    vec![login::routes(), initial_sync::routes(), events::routes(), presence::routes(), rooms::routes()]
 }
 
 /// The specification by which a request is made.
@@ -63,6 +64,7 @@ impl Dialect {
 #[derive(Debug, Default)]
 pub(crate) struct Legacy {
     creating: Mutex<()>,
+    logins: LoginSessions,
 }
 
 impl Legacy {

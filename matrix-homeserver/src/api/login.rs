@@ -45,26 +45,29 @@ impl Identifier {
 }
 
 #[derive(Deserialize)]
-struct LoginBody {
+pub(super) struct LoginBody {
     #[serde(rename = "type")]
     kind: Option<String>,
     identifier: Option<Identifier>,
-    user: Option<String>,
+    pub(super) user: Option<String>,
     password: Option<String>,
     /// For `m.login.token`.
     token: Option<String>,
     #[serde(default)]
     refresh_token: bool,
-    device_id: Option<OwnedDeviceId>,
-    initial_device_display_name: Option<String>,
+    pub(super) device_id: Option<OwnedDeviceId>,
+    pub(super) initial_device_display_name: Option<String>,
 }
 
-async fn get_login_flows() -> Reply<Value> {
-    Reply(json!({"flows": [
-        {"type": "m.login.password"},
-        {"type": "m.login.application_service"},
-        {"type": "m.login.token", "get_login_token": true},
-    ]}))
+async fn get_login_flows(State(app): State<AppState>) -> Reply<Value> {
+    let mut flows = vec![
+        json!({"type": "m.login.application_service"}),
+        json!({"type": "m.login.token", "get_login_token": true}),
+    ];
+    if app.config.login.password_suffices() {
+        flows.insert(0, json!({"type": "m.login.password"}));
+    }
+    Reply(json!({"flows": flows}))
 }
 
 async fn login(
@@ -76,7 +79,7 @@ async fn login(
 ) -> ApiResult<Reply<Value>> {
     let Some(kind) = body.kind.take() else { return Err(ApiError::missing_param("type is missing")) };
     let user_id = match kind.as_str() {
-        "m.login.password" => by_password(&app, &mut body).await?,
+        "m.login.password" if app.config.login.password_suffices() => by_password(&app, &mut body).await?,
         "m.login.token" => by_token(&app, &peer, &body)?,
         "m.login.application_service" => by_appservice(&app, &uri, &headers, &body)?,
         _ => return Err(ApiError::unknown("unknown login type")),
@@ -146,7 +149,7 @@ async fn refresh(
     }
 }
 
-async fn by_password(app: &AppState, body: &mut LoginBody) -> ApiResult<OwnedUserId> {
+pub(super) async fn by_password(app: &AppState, body: &mut LoginBody) -> ApiResult<OwnedUserId> {
     let Some(password) = body.password.take() else {
         return Err(ApiError::missing_param("password is missing"));
     };
@@ -161,7 +164,12 @@ async fn by_password(app: &AppState, body: &mut LoginBody) -> ApiResult<OwnedUse
     Ok(user_id)
 }
 
-fn by_appservice(app: &AppState, uri: &Uri, headers: &HeaderMap, body: &LoginBody) -> ApiResult<OwnedUserId> {
+pub(super) fn by_appservice(
+    app: &AppState,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: &LoginBody,
+) -> ApiResult<OwnedUserId> {
     let token = access_token(headers, uri.query())?;
     let appservice = app
         .appservices
@@ -189,7 +197,7 @@ fn by_appservice(app: &AppState, uri: &Uri, headers: &HeaderMap, body: &LoginBod
 }
 
 /// The user that a login is about: by an identifier or, as before r0.4, by `user`; by localpart or whole ID.
-fn named_user(app: &AppState, body: &LoginBody) -> ApiResult<OwnedUserId> {
+pub(super) fn named_user(app: &AppState, body: &LoginBody) -> ApiResult<OwnedUserId> {
     let name = match &body.identifier {
         Some(identifier) => identifier
             .user()

@@ -66,11 +66,11 @@ struct Registration {
 }
 
 #[derive(Debug, Deserialize)]
-struct Kind {
+pub(super) struct Kind {
     kind: Option<String>,
 }
 
-async fn register(
+pub(super) async fn register(
     State(app): State<AppState>,
     peer: Peer,
     Params(Kind { kind }): Params<Kind>,
@@ -155,6 +155,11 @@ fn random_digits() -> String {
 async fn register_person(app: &AppState, peer: &Peer, registration: Registration) -> ApiResult<Response> {
     if !app.config.open_registration {
         return Err(ApiError::forbidden("this server does not let people register themselves"));
+    }
+    if !app.config.login.password_registers() {
+        return Err(ApiError::forbidden(
+            "this server wants to see more than a password; register as in 2014",
+        ));
     }
     if let Some(user_id) = registered_before(app, &registration) {
         // The answer to the same request was lost, or the client did not want to be logged in then.
@@ -264,7 +269,7 @@ fn localpart_of<'n>(app: &AppState, name: &'n str) -> &'n str {
 }
 
 /// The ID that a person asks for, if they may have it.
-fn new_person(app: &AppState, name: &str) -> ApiResult<OwnedUserId> {
+pub(super) fn new_person(app: &AppState, name: &str) -> ApiResult<OwnedUserId> {
     let user_id = app.users.new_user_id(localpart_of(app, name), Naming::Person)?;
     if user_id.localpart().bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(ApiError::invalid_username("names of digits only are those of guests"));

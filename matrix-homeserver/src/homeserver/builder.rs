@@ -15,6 +15,9 @@ use tokio::net::TcpListener;
 use super::{Config, Homeserver, Services};
 use crate::{
     appservice::RegistrationRefused,
+    login_stage::{LoginFlow, LoginStage},
+    mail::Mailer,
+    oauth2::OAuth2Provider,
     room::Rooms,
     store::{Durability, Store, StoreError},
 };
@@ -50,6 +53,12 @@ pub enum StartError {
     /// An application service cannot be served.
     #[error("cannot serve an application service")]
     Appservice(#[from] RegistrationRefused),
+    /// A stage is offered without what it needs.
+    #[error("nobody can pass {0}: it needs a mailer or a provider")]
+    LoginStage(LoginStage),
+    /// The public URL is not one.
+    #[error("{0:?} is not where people reach a server; use a URL like https://matrix.example.org")]
+    PublicUrl(String),
     /// A user that the server needs could not be made.
     #[error("cannot make the user of an application service")]
     Sender,
@@ -69,6 +78,7 @@ pub struct HomeserverBuilder {
     room_version: String,
     listen: String,
     data_dir: Option<PathBuf>,
+    public_url: Option<String>,
     registrations: Vec<Registration>,
     adjust: Config,
 }
@@ -83,6 +93,7 @@ impl HomeserverBuilder {
             room_version: adjust.default_room_version.to_string(),
             listen: "127.0.0.1:0".to_owned(),
             data_dir: None,
+            public_url: None,
             registrations: Vec::new(),
             adjust,
         }
@@ -110,6 +121,41 @@ impl HomeserverBuilder {
     /// Whether anybody may register by `POST /register`. Default in process: yes.
     pub fn open_registration(mut self, open: bool) -> Self {
         self.adjust.open_registration = open;
+        self
+    }
+
+    /// The ways to log in. Default: a password alone. Today's paths can only ask for that, so they refuse everybody where
+    /// it is not among the flows.
+    pub fn login_flows(mut self, flows: impl IntoIterator<Item = LoginFlow>) -> Self {
+        self.adjust.login.login_flows = flows.into_iter().collect();
+        self
+    }
+
+    /// The ways to register, where [anybody may](Self::open_registration). Default: a password alone, which is all that
+    /// today's path can ask for.
+    pub fn registration_flows(mut self, flows: impl IntoIterator<Item = LoginFlow>) -> Self {
+        self.adjust.login.registration_flows = flows.into_iter().collect();
+        self
+    }
+
+    /// Who carries mail to people, for flows that show whose an address is.
+    pub fn mailer(mut self, mailer: impl Mailer) -> Self {
+        self.adjust.login.mailer = Some(Arc::new(mailer));
+        self
+    }
+
+    /// A provider that vouches for people. May be called several times; a provider with the same ID takes the place of the
+    /// one before.
+    pub fn oauth2_provider(mut self, provider: impl OAuth2Provider) -> Self {
+        self.adjust.login.providers.retain(|other| other.id() != provider.id());
+        self.adjust.login.providers.push(Arc::new(provider));
+        self
+    }
+
+    /// Where people reach the server, when that is not where it listens: `https://matrix.example.org`. It stands in mails,
+    /// and providers send people back there.
+    pub fn public_url(mut self, url: impl Into<String>) -> Self {
+        self.public_url = Some(url.into());
         self
     }
 
@@ -202,6 +248,10 @@ impl HomeserverBuilder {
         config.server_name = ServerName::parse(&*self.server_name)
             .map_err(|_| StartError::ServerName(self.server_name.clone()))?;
         config.default_room_version = room_version(&self.room_version)?;
+        if let Some(stage) = config.login.impossible() {
+            return Err(StartError::LoginStage(stage));
+        }
+        let public_url = self.public_url.as_deref().map(public_url).transpose()?;
         let listening = TcpListener::bind(&self.listen).await;
         let listen = |source| StartError::Listen { address: self.listen.clone(), source };
         let listener = listening.map_err(listen)?;
@@ -211,7 +261,8 @@ impl HomeserverBuilder {
             None => Store::temporary()?,
         };
         let url = format!("http://{address}");
-        let services = Services::new(config, store, self.data_dir.as_deref(), url.clone())?;
+        let base_url = public_url.unwrap_or_else(|| url.clone());
+        let services = Services::new(config, store, self.data_dir.as_deref(), base_url)?;
         let services = Arc::new(services);
         // Before the first request: what is accepted without an application service never reaches it.
         if services.config.drafts {
@@ -237,6 +288,20 @@ async fn open_store(path: &Path) -> Result<Store, StoreError> {
             }
             opened => return opened,
         }
+    }
+}
+
+/// A URL to which paths can be added.
+fn public_url(text: &str) -> Result<String, StartError> {
+    match url::Url::parse(text) {
+        Ok(url)
+            if matches!(url.scheme(), "http" | "https")
+                && url.query().is_none()
+                && url.fragment().is_none() =>
+        {
+            Ok(text.trim_end_matches('/').to_owned())
+        }
+        _ => Err(StartError::PublicUrl(text.to_owned())),
     }
 }
 
