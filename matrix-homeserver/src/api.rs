@@ -44,6 +44,7 @@ mod relations;
 mod room_keys;
 mod room_list;
 mod send;
+mod server_keys;
 mod sync;
 mod to_device;
 mod uia;
@@ -190,6 +191,7 @@ fn sections() -> Vec<Routes> {
         discovery::routes(),
         user_directory::routes(),
         openid::routes(),
+        server_keys::routes(),
         profile::routes(),
         ephemeral::routes(),
         presence::routes(),

@@ -1,6 +1,6 @@
 //! The server as a whole: its settings, its services, how it starts and stops.
 
-use std::{error::Error, fmt, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, error::Error, fmt, path::Path, sync::Arc, time::Duration};
 
 use matrix_appservice::{Registration, Secret};
 use ruma::{MilliSecondsSinceUnixEpoch, OwnedServerName, RoomVersionId, ServerName, UserId};
@@ -16,6 +16,8 @@ use crate::{
     fault::FaultDial,
     login_stage::LoginConfig,
     media::Media,
+    notary::Notary,
+    push::{Bells, Push, PushObserver, PushParts},
     room::{Rooms, RoomsConfig},
     store::{Store, StoreError, Tree, WriteSet, key},
     sync,
@@ -32,10 +34,12 @@ mod builder;
 mod guests;
 mod limits;
 mod metrics;
+mod observers;
 mod profiles;
 mod provision;
 mod serve;
 
+use self::observers::Observers;
 pub(crate) use self::{
     accounts::Support,
     limits::{Limit, Limits},
@@ -68,6 +72,12 @@ pub(crate) struct Config {
     /// Whom to turn to.
     pub(crate) support: Support,
     pub(crate) turn_server: Option<TurnServer>,
+    /// Where other servers are found.
+    pub(crate) peers: BTreeMap<OwnedServerName, String>,
+    /// Pushers may name gateways by `http`.
+    pub(crate) plain_push_gateways: bool,
+    /// The wait after the first notification that a push gateway did not take.
+    pub(crate) push_backoff: Duration,
     pub(crate) rate_limits: bool,
     /// Serve what only the drafts of 2014 and 2015 know.
     pub(crate) drafts: bool,
@@ -104,6 +114,9 @@ impl Config {
             access_token_lifetime: Duration::from_mins(5),
             support: Support::default(),
             turn_server: None,
+            peers: BTreeMap::new(),
+            plain_push_gateways: false,
+            push_backoff: Duration::from_secs(1),
             rate_limits: false,
             drafts: false,
             draft_provisioning: false,
@@ -127,6 +140,8 @@ pub(crate) struct Services {
     pub(crate) sync: sync::Sync,
     pub(crate) unread: Arc<UnreadCounter>,
     pub(crate) device_lists: Arc<DeviceListTracker>,
+    pub(crate) push: Push,
+    pub(crate) notary: Notary,
     pub(crate) appservices: Arc<Appservices>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) media: Media,
@@ -165,13 +180,15 @@ impl Services {
         let observer = AppserviceObserver { appservices: appservices.clone(), directory: directory.clone() };
         let devices: Arc<dyn DeviceObserver> = Arc::new(AppserviceDevices(appservices.clone()));
         let users = Arc::new(Users::open(store.clone(), config.server_name.clone(), hasher, &devices)?);
+        let bells = Arc::new(Bells::default());
+        let observers = Observers(vec![Arc::new(observer), Arc::new(PushObserver(bells.clone()))]);
         let rooms_config = RoomsConfig {
             key: server_key(&store, &config.server_name)?,
             default_version: config.default_room_version.clone(),
             clock: Arc::new(MilliSecondsSinceUnixEpoch::now),
             policies: Arc::new(Arc::downgrade(&users)),
         };
-        let rooms = Rooms::new(store, rooms_config, Arc::new(observer))?;
+        let rooms = Rooms::new(store, rooms_config, Arc::new(observers))?;
         wake_for_typing(&users, &rooms, &appservices, &directory);
         wake_for_keys(&users, &rooms, &appservices);
         let device_lists = Arc::new(DeviceListTracker { users: users.clone(), rooms: rooms.clone() });
@@ -182,7 +199,18 @@ impl Services {
             unread: unread.clone(),
             device_lists: device_lists.clone(),
         };
+        let notary = Notary::new(rooms.store().clone(), rooms.clone(), config.peers.clone());
         let sync = sync::Sync::new(rooms.clone(), Arc::new(extras));
+        let (shutdown, tracker) = (CancellationToken::new(), TaskTracker::new());
+        let push = Push::new(PushParts {
+            users: users.clone(),
+            rooms: rooms.clone(),
+            unread: unread.clone(),
+            bells,
+            backoff: config.push_backoff,
+            shutdown: shutdown.clone(),
+            tracker: tracker.clone(),
+        });
         Ok(Self {
             users,
             rooms,
@@ -199,8 +227,10 @@ impl Services {
             restart: Notify::new(),
             faults,
             provisioning: tokio::sync::Mutex::default(),
-            shutdown: CancellationToken::new(),
-            tracker: TaskTracker::new(),
+            push,
+            notary,
+            shutdown,
+            tracker,
             appservices,
             base_url,
             config,

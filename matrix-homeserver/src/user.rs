@@ -26,6 +26,7 @@ mod policies;
 mod presence;
 mod profile;
 mod push;
+mod pushers;
 mod receipt;
 mod refresh;
 mod restriction;
@@ -50,12 +51,13 @@ pub(crate) use self::{
     presence::{Invited, Presence, PresenceState},
     profile::{MAX_FIELD_NAME, ProfileError},
     push::{PUSH_RULES, rules_content, rules_json},
+    pushers::{Pusher, PusherId, Pushers},
     receipt::{Receipt, Receipts, content as receipt_content},
     restriction::Restrictions,
     session::{Seen, Session, Sessions, TokenHash},
     to_device::{ToDevice, ToDeviceMessage, row_key as to_device_row},
     typing::Typing,
-    unread::UnreadCounter,
+    unread::{Notification, UnreadCounter},
 };
 
 /// Why something could not be done to an account.
@@ -100,6 +102,7 @@ pub(crate) struct Users {
     sessions: Arc<Sessions>,
     pub(crate) login_tokens: LoginTokens,
     pub(crate) restrictions: Restrictions,
+    pub(crate) pushers: Pushers,
     /// User IDs that are being registered right now.
     claimed: Arc<Mutex<HashSet<OwnedUserId>>>,
     /// User IDs that are known to exist, to answer that without the store.
@@ -130,6 +133,7 @@ impl Users {
         }
         Ok(Self {
             restrictions: Restrictions::open(store.clone())?,
+            pushers: Pushers::open(store.clone())?,
             keys: Keys::open(store.clone(), observer.clone())?,
             backups: Backups::new(store.clone()),
             to_device: ToDevice::new(store.clone(), observer.clone()),

@@ -5,7 +5,10 @@ use ruma::{OwnedUserId, UserId};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{ApiError, ApiResult, AppState, Empty, Json, Params, Reply, Requester, Routes, Segments};
+use super::{
+    ApiError, ApiResult, AppState, Dialect, Empty, Json, Params, Reply, Requester, Routes, Segments,
+};
+use crate::user::MAX_FIELD_NAME;
 
 pub(super) fn routes() -> Routes {
     Routes::new().since_2014("/profile/{user_id}", get(get_user_profile)).since_2014(
@@ -101,6 +104,36 @@ async fn change(
     to_rooms: bool,
 ) -> ApiResult<Empty> {
     requester.must_be(user_id)?;
+    // The drafts let a field have any name. One that is too long has an error of its own.
+    let any_name = requester.dialect == Dialect::Of2014 || app.config.drafts;
+    if !any_name && !is_field(field) && field.len() <= MAX_FIELD_NAME {
+        return Err(ApiError::invalid_param("profiles have no field of this name"));
+    }
     app.set_profile_field(user_id, field, value, to_rooms).await?;
     Ok(Empty)
+}
+
+/// Whether a name is that of a field that the specification knows, or
+/// [a namespaced one](https://spec.matrix.org/v1.19/appendices/#common-namespaced-identifier-grammar).
+fn is_field(name: &str) -> bool {
+    let part = |part: &str| {
+        part.starts_with(|first: char| first.is_ascii_lowercase())
+            && part.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
+    };
+    matches!(name, "displayname" | "avatar_url") || (name.contains('.') && name.split('.').all(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_field;
+
+    #[test]
+    fn fields_have_known_or_namespaced_names() {
+        for name in ["displayname", "avatar_url", "m.tz", "org.example.my_field9", "us.cloke.msc4175.tz"] {
+            assert!(is_field(name), "{name}");
+        }
+        for name in ["", "age", "Org.example", "m.", ".m", "m..tz", "m.9", "m.tz "] {
+            assert!(!is_field(name), "{name}");
+        }
+    }
 }

@@ -16,7 +16,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{ApiError, ApiResult, AppState, Empty, Json, Params, Reply, Requester, Routes, Segments};
-use crate::{event::ClientFormat, room::Viewer, store::Position, user::rules_json};
+use crate::{
+    event::ClientFormat,
+    room::Viewer,
+    store::Position,
+    user::{Pusher, PusherId, rules_json},
+};
 
 /// The most rules of one user.
 const MAX_RULES: usize = 1_000;
@@ -230,44 +235,62 @@ async fn set_push_rule_actions(
 }
 
 async fn get_pushers(State(app): State<AppState>, requester: Requester) -> ApiResult<Reply<Value>> {
-    Ok(Reply(json!({"pushers": app.users.pushers(&requester.user_id)?})))
+    let pushers = app.users.pushers.of(&requester.user_id);
+    let given: Vec<_> = pushers.into_iter().map(|pusher| pusher.given).collect();
+    Ok(Reply(json!({ "pushers": given })))
 }
 
-/// The members of a pusher that have to be there.
-const PUSHER_TEXTS: [&str; 4] = ["app_display_name", "device_display_name", "lang", "kind"];
+/// The members of a pusher that have to be there, and how long they may be.
+const PUSHER_TEXTS: [(&str, usize); 6] = [
+    ("app_id", 64),
+    ("pushkey", 512),
+    ("app_display_name", 512),
+    ("device_display_name", 512),
+    ("lang", 512),
+    ("kind", 64),
+];
 
 async fn post_pusher(
     State(app): State<AppState>,
     requester: Requester,
     Json(mut pusher): Json<Map<String, Value>>,
 ) -> ApiResult<Empty> {
-    let text = |name: &str| match pusher.get(name).and_then(Value::as_str) {
-        Some(text) if text.len() <= 512 => Ok(text.to_owned()),
+    let text = |name: &str, longest: usize| match pusher.get(name).and_then(Value::as_str) {
+        Some(text) if text.len() <= longest => Ok(text.to_owned()),
         Some(_) => Err(ApiError::invalid_param("a member of the pusher is too long")),
         None => Err(ApiError::missing_param("a member of the pusher is missing")),
     };
-    let (app_id, pushkey) = (text("app_id")?, text("pushkey")?);
+    let id = PusherId {
+        user_id: requester.user_id.clone(),
+        app_id: text("app_id", 64)?,
+        pushkey: text("pushkey", 512)?,
+    };
     if pusher.get("kind") == Some(&Value::Null) {
-        app.users.remove_pusher(&requester.user_id, &app_id, &pushkey).await?;
+        app.push.remove(&id).await?;
         return Ok(Empty);
     }
-    for name in PUSHER_TEXTS {
-        text(name)?;
+    for (name, longest) in PUSHER_TEXTS {
+        text(name, longest)?;
     }
-    if pusher["kind"] == "http" {
-        let url = pusher.get("data").and_then(|data| data["url"].as_str());
-        let url = url.ok_or_else(|| ApiError::missing_param("data.url is missing"))?;
-        let valid = url::Url::parse(url)
-            .is_ok_and(|url| url.scheme() == "https" && url.path() == "/_matrix/push/v1/notify");
-        if !valid {
-            return Err(ApiError::invalid_param("data.url is not the URL of a push gateway"));
-        }
-    } else if pusher["kind"] != "email" {
+    if pusher["kind"] != "http" {
         return Err(ApiError::invalid_param("there is no such kind of pusher"));
     }
-    let append = pusher.remove("append").is_some_and(|append| append == true);
-    app.users.set_pusher(&requester.user_id, pusher, append).await?;
+    let url = pusher.get("data").and_then(|data| data["url"].as_str());
+    let url = url.ok_or_else(|| ApiError::missing_param("data.url is missing"))?;
+    if !is_gateway(url, app.config.plain_push_gateways) {
+        return Err(ApiError::invalid_param("data.url is not the URL of a push gateway"));
+    }
+    let beside = pusher.remove("append").is_some_and(|append| append == true);
+    app.push.set(id, Pusher::new(pusher, requester.device_id), beside).await?;
     Ok(Empty)
+}
+
+fn is_gateway(url: &str, plain: bool) -> bool {
+    url::Url::parse(url).is_ok_and(|url| {
+        (url.scheme() == "https" || (plain && url.scheme() == "http"))
+            && url.host().is_some()
+            && url.path() == "/_matrix/push/v1/notify"
+    })
 }
 
 #[derive(Debug, Deserialize)]
@@ -302,10 +325,10 @@ async fn get_notifications(
     for notification in found {
         notifications.push(json!({
             "actions": notification.actions,
-            "event": app.rooms.render(&notification.entry.event, &viewer, None)?,
+            "event": app.rooms.render(&notification.event, &viewer, None)?,
             "read": notification.read,
             "room_id": notification.room_id,
-            "ts": notification.entry.event.pdu.origin_server_ts,
+            "ts": notification.event.pdu.origin_server_ts,
         }));
     }
     let mut reply = json!({ "notifications": notifications });

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use ruma::{
-    OwnedServerName, ServerName,
-    signatures::{Ed25519KeyPair, Ed25519KeyPairParseError},
+    CanonicalJsonObject, OwnedServerName, ServerName,
+    serde::{Base64, base64::Standard},
+    signatures::{Ed25519KeyPair, Ed25519KeyPairParseError, JsonError, sign_json},
 };
 
 /// The server's name and its Ed25519 key ([signing]).
@@ -32,6 +33,21 @@ impl ServerKey {
 
     pub(crate) fn server_name(&self) -> &ServerName {
         &self.server_name
+    }
+
+    /// The key's ID.
+    pub(crate) fn key_id(&self) -> String {
+        format!("ed25519:{}", self.pair.version())
+    }
+
+    /// The public half, as unpadded base64.
+    pub(crate) fn public(&self) -> String {
+        Base64::<Standard, _>::new(self.pair.public_key()).encode()
+    }
+
+    /// Adds the server's signature to an object.
+    pub(crate) fn sign(&self, object: &mut CanonicalJsonObject) -> Result<(), JsonError> {
+        sign_json(self.server_name.as_str(), &self.pair, object)
     }
 
     pub(crate) fn pair(&self) -> &Ed25519KeyPair {

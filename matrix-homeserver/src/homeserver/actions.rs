@@ -191,7 +191,9 @@ impl Services {
     pub(crate) async fn receive(&self, room: &Room, receipt: Receipt) -> Result<(), StoreError> {
         let content = crate::user::receipt_content(std::iter::once(&receipt).filter(|it| it.is_public()));
         let (wakers, view) = (self.rooms.wakers().clone(), room.view());
+        let reader = receipt.user_id.clone();
         self.users.receipts.set(&room.room_id, receipt, move || wakers.wake_room(&view)).await?;
+        self.push.ring(&reader);
         match content {
             Some(content) => self.tell_room(
                 &room.room_id,

@@ -80,6 +80,8 @@ pub struct HomeserverBuilder {
     data_dir: Option<PathBuf>,
     public_url: Option<String>,
     registrations: Vec<Registration>,
+    /// Where other servers are, by their names.
+    peers: Vec<(String, String)>,
     adjust: Config,
 }
 
@@ -95,6 +97,7 @@ impl HomeserverBuilder {
             data_dir: None,
             public_url: None,
             registrations: Vec::new(),
+            peers: Vec::new(),
             adjust,
         }
     }
@@ -247,6 +250,10 @@ impl HomeserverBuilder {
         let mut config = self.adjust.clone();
         config.server_name = ServerName::parse(&*self.server_name)
             .map_err(|_| StartError::ServerName(self.server_name.clone()))?;
+        for (name, url) in &self.peers {
+            let name = ServerName::parse(name).map_err(|_| StartError::ServerName(name.clone()))?;
+            config.peers.insert(name, url.clone());
+        }
         config.default_room_version = room_version(&self.room_version)?;
         if let Some(stage) = config.login.impossible() {
             return Err(StartError::LoginStage(stage));
@@ -274,6 +281,7 @@ impl HomeserverBuilder {
                 return Err(error);
             }
         }
+        services.push.start();
         Ok(Homeserver::serve(services, listener, url, self))
     }
 }

@@ -23,10 +23,6 @@ impl Services {
         if field.len() > MAX_FIELD_NAME {
             return Err(bad_request("M_KEY_TOO_LARGE", "the name of a field has at most 255 bytes"));
         }
-        // The drafts let a field have any name.
-        if !self.config.drafts && !is_field(field) {
-            return Err(ApiError::invalid_param("profiles have no field of this name"));
-        }
         let changed = self.users.set_profile_field(user_id, field, value).await;
         let changed = changed.map_err(|error| match error {
             ProfileError::TooLarge => {
@@ -38,30 +34,5 @@ impl Services {
             self.show_profile_in_rooms(user_id).await?;
         }
         Ok(())
-    }
-}
-
-/// Whether a name is that of a field that the specification knows, or
-/// [a namespaced one](https://spec.matrix.org/v1.19/appendices/#common-namespaced-identifier-grammar).
-fn is_field(name: &str) -> bool {
-    let part = |part: &str| {
-        part.starts_with(|first: char| first.is_ascii_lowercase())
-            && part.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
-    };
-    matches!(name, "displayname" | "avatar_url") || (name.contains('.') && name.split('.').all(part))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_field;
-
-    #[test]
-    fn fields_have_known_or_namespaced_names() {
-        for name in ["displayname", "avatar_url", "m.tz", "org.example.my_field9", "us.cloke.msc4175.tz"] {
-            assert!(is_field(name), "{name}");
-        }
-        for name in ["", "age", "Org.example", "m.", ".m", "m..tz", "m.9", "m.tz "] {
-            assert!(!is_field(name), "{name}");
-        }
     }
 }

@@ -179,6 +179,7 @@ impl Users {
         user_id: &UserId,
         devices: &[OwnedDeviceId],
     ) -> Result<(), StoreError> {
+        self.pushers.remove_of_devices(user_id, devices).await?;
         let _one = self.sessions.changing.lock().await;
         let mut writes = WriteSet::new();
         for device_id in devices {

@@ -1,4 +1,4 @@
-//! Push rules ([push rules]), and the pushers that clients ask for.
+//! Push rules ([push rules]).
 //!
 //! The rules are the global account data `m.push_rules`, so that `/sync` tells of them as of any other. Users who
 //! never changed them have the rules of the specification, without a row.
@@ -13,14 +13,14 @@ use ruma::{
     push::{Action, PushConditionRoomCtx, Ruleset},
     serde::Raw,
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{
-    Map, Value, json,
+    Value, json,
     value::{RawValue, to_raw_value},
 };
 
-use super::{Scope, Users, put_json, read_json};
-use crate::store::{KeyBuf, StoreError, key};
+use super::{Scope, Users};
+use crate::store::StoreError;
 
 /// The kind of account data that holds the rules.
 pub(crate) const PUSH_RULES: &str = "m.push_rules";
@@ -97,63 +97,6 @@ pub(crate) fn actions_for<'r>(
     let event = Raw::<Value>::from_json(event.to_owned());
     // A future only for conditions about subscriptions, which this server does not evaluate.
     rules.get_actions(&event, context).now_or_never().unwrap_or(&[])
-}
-
-impl Users {
-    /// The pushers that a user's clients asked for, as they were given.
-    pub(crate) fn pushers(&self, user_id: &UserId) -> Result<Vec<Map<String, Value>>, StoreError> {
-        Ok(read_json(&self.store, pushers_key(user_id))?.unwrap_or_default())
-    }
-
-    /// Puts a pusher in the place of the one with the same key and app, or next to it if wanted.
-    pub(crate) async fn set_pusher(
-        &self,
-        user_id: &UserId,
-        pusher: Map<String, Value>,
-        append: bool,
-    ) -> Result<(), StoreError> {
-        let _one = self.push.changing.lock().await;
-        let mut pushers = self.pushers(user_id)?;
-        let same = |other: &Map<String, Value>| {
-            other.get("app_id") == pusher.get("app_id") && other.get("pushkey") == pusher.get("pushkey")
-        };
-        if !append {
-            pushers.retain(|other| !same(other));
-        }
-        pushers.retain(|other| other != &pusher);
-        pushers.push(pusher);
-        self.put_pushers(user_id, &pushers).await
-    }
-
-    /// Forgets a pusher.
-    pub(crate) async fn remove_pusher(
-        &self,
-        user_id: &UserId,
-        app_id: &str,
-        pushkey: &str,
-    ) -> Result<(), StoreError> {
-        let _one = self.push.changing.lock().await;
-        let mut pushers = self.pushers(user_id)?;
-        pushers.retain(|other| {
-            other.get("app_id").and_then(Value::as_str) != Some(app_id)
-                || other.get("pushkey").and_then(Value::as_str) != Some(pushkey)
-        });
-        self.put_pushers(user_id, &pushers).await
-    }
-
-    async fn put_pushers(
-        &self,
-        user_id: &UserId,
-        pushers: &(impl Serialize + ?Sized),
-    ) -> Result<(), StoreError> {
-        let mut writes = crate::store::WriteSet::new();
-        put_json(&mut writes, pushers_key(user_id), &pushers);
-        self.store.commit(writes).await.map(drop)
-    }
-}
-
-fn pushers_key(user_id: &UserId) -> KeyBuf {
-    key(["pushers", user_id.as_str()])
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ use serde::Deserialize;
 use super::{Users, push::actions_for};
 use crate::{
     event::{ClientFormat, Unsigned, client_event},
-    room::{Room, RoomError, Rooms, TimelineEntry},
+    room::{Room, RoomError, Rooms, StoredEvent, TimelineEntry},
     store::Position,
     sync::Unread,
 };
@@ -74,7 +74,7 @@ struct Counted {
 pub(crate) struct Notification {
     pub(crate) position: Position,
     pub(crate) room_id: OwnedRoomId,
-    pub(crate) entry: TimelineEntry,
+    pub(crate) event: Arc<StoredEvent>,
     pub(crate) actions: Vec<Action>,
     pub(crate) read: bool,
 }
@@ -136,7 +136,7 @@ impl UnreadCounter {
             if entry.event.pdu.sender == user_id || counted.ignored.contains(&entry.event.pdu.sender) {
                 continue;
             }
-            let thread = thread_of(&entry);
+            let thread = thread_of(&entry.event);
             if counted.read.covers(thread.as_deref().unwrap_or(MAIN), entry.position) {
                 continue;
             }
@@ -144,7 +144,7 @@ impl UnreadCounter {
                 Some(rater) => rater,
                 none => none.insert(self.context(user_id, room)?),
             };
-            let actions = rate(&counted.rules, rater, &entry);
+            let actions = rate(&counted.rules, rater, &entry.event);
             let (notifies, highlights) = (
                 u64::from(actions.iter().any(Action::should_notify)),
                 u64::from(actions.iter().any(Action::is_highlight)),
@@ -178,6 +178,63 @@ impl UnreadCounter {
         let mut entries = rows.collect::<Result<Vec<_>, _>>()?;
         entries.reverse();
         Ok(entries)
+    }
+
+    /// How much of all rooms that a user is in is unread.
+    pub(crate) fn total(&self, user_id: &UserId) -> Result<u64, RoomError> {
+        let mut total = 0;
+        for room_id in self.rooms.joined_rooms(user_id)? {
+            let unread = self.count(user_id, &room_id)?;
+            total += unread.notifications;
+            total += unread.threads.values().map(|(notifications, _)| notifications).sum::<u64>();
+        }
+        Ok(total)
+    }
+
+    /// What happened in `(after, upto]` that a user is to be notified of and has not read, the oldest first.
+    /// Invitations are part of it.
+    pub(crate) fn fresh(
+        &self,
+        user_id: &UserId,
+        after: Position,
+        upto: Position,
+    ) -> Result<Vec<Notification>, RoomError> {
+        let (rules, ignored) = (self.users.push_rules(user_id)?, self.users.ignored(user_id)?);
+        let wanted =
+            |event: &StoredEvent| event.pdu.sender != user_id && !ignored.contains(&event.pdu.sender);
+        let mut found = Vec::new();
+        let mut find = |room: &Room, position, read, event: Arc<StoredEvent>| {
+            let actions = rate(&rules, &self.context(user_id, room)?, &event).to_vec();
+            if actions.iter().any(Action::should_notify) {
+                let room_id = room.room_id.clone();
+                found.push(Notification { position, room_id, event, actions, read });
+            }
+            Ok::<_, RoomError>(())
+        };
+        for (room_id, mine) in &self.rooms.of_user(user_id)? {
+            let Some(room) = self.rooms.get(room_id)? else { continue };
+            match mine.membership {
+                MembershipState::Join if room.position() > after => {
+                    let read = self.read(user_id, room_id)?;
+                    for entry in self.entries(&room, after.max(mine.position), upto)? {
+                        let thread = thread_of(&entry.event);
+                        let is_read = read.covers(thread.as_deref().unwrap_or(MAIN), entry.position);
+                        if !is_read && wanted(&entry.event) {
+                            find(&room, entry.position, false, entry.event)?;
+                        }
+                    }
+                }
+                MembershipState::Invite if mine.position > after && mine.position <= upto => {
+                    let event = self.rooms.events().expect(mine.number)?;
+                    if wanted(&event) {
+                        find(&room, mine.position, false, event)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        found.sort_by_key(|notification| notification.position);
+        Ok(found)
     }
 
     /// How far a user has read a room: by the receipts, at least to where the user joined.
@@ -250,18 +307,18 @@ impl UnreadCounter {
                 if sender == user_id || ignored.contains(sender) {
                     continue;
                 }
-                let actions = rate(&rules, &context, &entry);
+                let actions = rate(&rules, &context, &entry.event);
                 let wanted = if only_highlights { Action::is_highlight } else { Action::should_notify };
                 if !actions.iter().any(wanted) {
                     continue;
                 }
-                let thread = thread_of(&entry);
+                let thread = thread_of(&entry.event);
                 found.push(Notification {
                     position: entry.position,
                     room_id: room_id.clone(),
                     read: read.covers(thread.as_deref().unwrap_or(MAIN), entry.position),
                     actions: actions.to_vec(),
-                    entry,
+                    event: entry.event,
                 });
                 here += 1;
                 if here == limit {
@@ -275,13 +332,13 @@ impl UnreadCounter {
     }
 }
 
-fn rate<'r>(rules: &'r Ruleset, context: &PushConditionRoomCtx, entry: &TimelineEntry) -> &'r [Action] {
-    let event = client_event(&entry.event.pdu, &Unsigned::default(), ClientFormat::Full);
+fn rate<'r>(rules: &'r Ruleset, context: &PushConditionRoomCtx, event: &StoredEvent) -> &'r [Action] {
+    let event = client_event(&event.pdu, &Unsigned::default(), ClientFormat::Full);
     actions_for(rules, &event, context)
 }
 
 /// The root of the thread that an event is in.
-fn thread_of(entry: &TimelineEntry) -> Option<String> {
+fn thread_of(event: &StoredEvent) -> Option<String> {
     #[derive(Deserialize)]
     struct Content {
         #[serde(rename = "m.relates_to")]
@@ -292,7 +349,7 @@ fn thread_of(entry: &TimelineEntry) -> Option<String> {
         rel_type: String,
         event_id: String,
     }
-    let content = entry.event.pdu.content.get();
+    let content = event.pdu.content.get();
     if !content.contains("m.thread") {
         return None;
     }

@@ -53,4 +53,25 @@ impl HomeserverBuilder {
         self.adjust.turn_server = Some(turn_server);
         self
     }
+
+    /// Whether clients may name push gateways by `http` as well, for tests with a gateway of their own. Default: only by
+    /// `https`, as the specification demands.
+    pub fn plain_push_gateways(mut self, allowed: bool) -> Self {
+        self.adjust.plain_push_gateways = allowed;
+        self
+    }
+
+    /// The wait after the first notification that a push gateway did not take; every further failure doubles it, up to an
+    /// hour. Default: 1 s.
+    pub fn push_backoff(mut self, first: Duration) -> Self {
+        self.adjust.push_backoff = first;
+        self
+    }
+
+    /// Where another server is found, by its URL: the only servers whose keys this one asks for, vouches for and believes
+    /// in. May be called several times.
+    pub fn peer(mut self, server_name: impl Into<String>, url: impl Into<String>) -> Self {
+        self.peers.push((server_name.into(), url.into()));
+        self
+    }
 }
