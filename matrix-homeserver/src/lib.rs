@@ -34,3 +34,8 @@ pub use self::{
 fn install_crypto() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
+
+/// The examples of the guide are compiled and run as tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/testing-with-the-homeserver.md")]
+struct Guide;

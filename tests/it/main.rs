@@ -10,6 +10,7 @@ mod differential;
 mod documents;
 mod draft;
 mod durability;
+mod guide;
 mod harness;
 mod intents;
 mod irc_sessions;
