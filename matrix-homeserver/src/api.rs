@@ -41,10 +41,13 @@ mod push;
 mod read;
 pub(crate) mod register;
 mod relations;
+mod reports;
 mod room_keys;
 mod room_list;
+mod search;
 mod send;
 mod server_keys;
+mod spaces;
 mod sync;
 mod to_device;
 mod uia;
@@ -187,6 +190,9 @@ fn sections() -> Vec<Routes> {
         read::routes(),
         send::routes(),
         relations::routes(),
+        search::routes(),
+        spaces::routes(),
+        reports::routes(),
         upgrade::routes(),
         discovery::routes(),
         user_directory::routes(),

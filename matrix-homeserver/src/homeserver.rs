@@ -23,8 +23,8 @@ use crate::{
     sync,
     testing::TestUser,
     user::{
-        DeviceListTracker, DeviceObserver, Extras, Hasher, NewAccount, NewSession, TokenHash, UnreadCounter,
-        UserError, Users,
+        DeviceListTracker, DeviceObserver, Extras, Hasher, NewAccount, NewSession, Report, TokenHash,
+        UnreadCounter, UserError, Users,
     },
 };
 
@@ -38,6 +38,7 @@ mod observers;
 mod profiles;
 mod provision;
 mod serve;
+mod summaries;
 
 use self::observers::Observers;
 pub(crate) use self::{
@@ -504,6 +505,14 @@ impl Homeserver {
         let again = self.builder.clone().listen(address);
         self.shutdown().await;
         again.start().await
+    }
+
+    /// What users have reported to the administrators, the oldest first.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn reports(&self) -> Result<Vec<Report>, HomeserverError> {
+        Ok(self.services.users.reports().map_err(UserError::from)?)
     }
 
     /// How many handlers panicked since the server started. A test harness fails when it is not zero.

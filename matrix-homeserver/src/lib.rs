@@ -28,6 +28,7 @@ pub use self::{
         Homeserver, HomeserverBuilder, HomeserverError, StartError, SupportContact, Terms, TurnServer,
     },
     login_stage::{LoginFlow, LoginFlowError, LoginStage},
+    user::Report,
 };
 
 /// Chooses the cryptography of TLS for the process, once. Another choice made before stays.

@@ -27,6 +27,7 @@ mod observer;
 mod read;
 mod relations;
 mod request;
+mod search;
 mod state_tree;
 mod stored;
 #[cfg(test)]
@@ -42,7 +43,10 @@ mod write;
 
 pub(crate) use self::{
     error::RoomError,
-    filter::{lets_room_through, lets_through, lets_type_through, lets_user_through},
+    filter::{
+        EventFormat, FilterDefinition, RoomEventFilter, RoomFilter, lets_room_through, lets_through,
+        lets_type_through,
+    },
     live::{Room, RoomState, TimelineEntry},
     observer::{RoomObserver, Staged},
     read::MembersRequest,
@@ -51,6 +55,7 @@ pub(crate) use self::{
         Append, CreateRoom, Direction, InitialState, JsonObject, MembershipAction, MembershipChange, Preset,
         TxnKey, Viewer,
     },
+    search::{Match, Matches, SearchKey, SearchRequest, Words},
     state_tree::StateTree,
     stored::{Events, StoredEvent},
     threads::ThreadsRequest,

@@ -8,16 +8,12 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use ruma::{
-    OwnedDeviceId, OwnedUserId, UserId,
-    api::client::filter::{FilterDefinition, RoomFilter},
-    events::room::member::MembershipState,
-};
+use ruma::{OwnedDeviceId, OwnedUserId, UserId, events::room::member::MembershipState};
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    room::{RoomError, Rooms, RoomsOfUser, lets_room_through, lets_type_through, lets_user_through},
+    room::{FilterDefinition, RoomError, RoomFilter, Rooms, RoomsOfUser, lets_room_through},
     store::Position,
 };
 
@@ -131,19 +127,14 @@ impl Sync {
         self.build_rooms(request, window, &rooms, &mut response)?;
 
         let filter = &request.filter.account_data;
-        let wanted = |event: &RawValue| {
-            lets_type_through(filter.types.as_deref(), &filter.not_types, || fields::text(event, "type"))
-        };
+        let wanted = |event: &RawValue| filter.lets_through(&fields::text(event, "type"), None);
         response.account_data.events = self.extras.account_data(user_id, window);
         response.account_data.events.retain(|event| wanted(event));
         let filter = &request.filter.presence;
         response.presence.events = self.extras.presence(user_id, window);
         response.presence.events.retain(|event| {
             let sender = OwnedUserId::try_from(fields::text(event, "sender"));
-            lets_type_through(filter.types.as_deref(), &filter.not_types, || "m.presence".to_owned())
-                && sender.is_ok_and(|sender| {
-                    lets_user_through(filter.senders.as_deref(), &filter.not_senders, &sender)
-                })
+            sender.is_ok_and(|sender| filter.lets_through("m.presence", Some(&sender)))
         });
         response.to_device.events = self.extras.to_device(user_id, device_id, window);
         response.device_lists = self.extras.device_lists(user_id, window).into();

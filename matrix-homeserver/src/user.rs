@@ -29,6 +29,7 @@ mod push;
 mod pushers;
 mod receipt;
 mod refresh;
+mod reports;
 mod restriction;
 mod search;
 mod session;
@@ -36,6 +37,7 @@ mod to_device;
 mod typing;
 mod unread;
 
+pub use self::reports::Report;
 pub(crate) use self::{
     account_data::Scope,
     backup::{Backup, BackupError, Backups, SessionKey, SessionKeys},

@@ -216,15 +216,15 @@ fn asserted_device(
 
 /// A token, good if there is one; for endpoints that need none.
 #[derive(Debug)]
-pub(crate) struct MaybeRequester;
+pub(crate) struct MaybeRequester(pub(crate) Option<Requester>);
 
 impl FromRequestParts<AppState> for MaybeRequester {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> ApiResult<Self> {
         if access_token(&parts.headers, parts.uri.query()).is_err() {
-            return Ok(Self);
+            return Ok(Self(None));
         }
-        Requester::from_request_parts(parts, app).await.map(|_| Self)
+        Requester::from_request_parts(parts, app).await.map(|requester| Self(Some(requester)))
     }
 }

@@ -2,13 +2,13 @@
 //! and [mutual rooms](https://spec.matrix.org/v1.19/client-server-api/#mutual-rooms).
 
 use axum::{extract::State, routing::get};
-use ruma::{OwnedUserId, events::room::member::MembershipState};
+use ruma::OwnedUserId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    ApiError, ApiResult, AppState, Params, Reply, Requester, Routes, Segments, membership::find_room,
-    room_list::summary,
+    ApiError, ApiResult, AppState, Params, Reply, Requester, Routes, Segments, auth::MaybeRequester,
+    membership::find_room,
 };
 
 pub(super) fn routes() -> Routes {
@@ -17,23 +17,19 @@ pub(super) fn routes() -> Routes {
 
 async fn get_room_summary(
     State(app): State<AppState>,
-    requester: Requester,
+    MaybeRequester(requester): MaybeRequester,
     Segments(room): Segments<String>,
 ) -> ApiResult<Reply<Value>> {
     let not_found = || ApiError::not_found("there is no such room, or you may not see it");
     let room_id = find_room(&app, &room).await?;
-    let room = app.rooms.get(&room_id)?.ok_or_else(not_found)?;
-    let mut summary = summary(&app, &room_id)?.ok_or_else(not_found)?;
-    let membership = room.membership(&requester.user_id);
-    let open = matches!(summary["join_rule"].as_str(), Some("public" | "knock" | "knock_restricted"));
-    let visible = open
-        || summary["world_readable"] == true
-        || matches!(membership, Some(MembershipState::Join | MembershipState::Invite));
-    if !visible {
+    let mut summary = app.room_summary(&room_id)?.ok_or_else(not_found)?;
+    let user_id = requester.as_ref().map(|requester| &*requester.user_id);
+    if !app.may_find(&summary, &room_id, user_id)? {
         return Err(not_found());
     }
-    summary["room_version"] = room.version.as_str().into();
-    if let Some(membership) = membership {
+    if let Some(user_id) = user_id
+        && let Some(membership) = app.rooms.membership_of(&room_id, user_id)?
+    {
         summary["membership"] = membership.as_str().into();
     }
     Ok(Reply(summary))

@@ -4,10 +4,12 @@ use axum::{
     extract::State,
     routing::{get, post},
 };
-use ruma::{OwnedUserId, UserId, api::client::filter::FilterDefinition};
+use ruma::{OwnedUserId, UserId};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json, value::RawValue};
 
 use super::{ApiError, ApiResult, AppState, Json, Reply, Requester, Routes, Segments};
+use crate::room::FilterDefinition;
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -22,9 +24,7 @@ async fn define_filter(
     Json(filter): Json<Box<RawValue>>,
 ) -> ApiResult<Reply<Value>> {
     requester.must_be(&user_id)?;
-    if parse(&filter).is_none() {
-        return Err(ApiError::bad_json("the body is not a filter"));
-    }
+    parse::<FilterDefinition>(filter.get()).map_err(ApiError::bad_json)?;
     let filter_id = app.users.put_filter(&user_id, &filter).await?;
     Ok(Reply(json!({"filter_id": filter_id})))
 }
@@ -41,19 +41,27 @@ async fn get_filter(
     }
 }
 
-fn parse(filter: &RawValue) -> Option<FilterDefinition> {
-    if !filter.get().starts_with('{') {
-        return None;
-    }
-    serde_json::from_str(filter.get()).ok()
-}
-
 /// The filter that a parameter holds or names.
 pub(super) fn find(app: &AppState, user_id: &UserId, filter: Option<&str>) -> ApiResult<FilterDefinition> {
     let Some(filter) = filter else { return Ok(FilterDefinition::default()) };
     if filter.starts_with('{') {
-        return serde_json::from_str(filter).map_err(|_| ApiError::invalid_param("filter is not a filter"));
+        return parse(filter).map_err(ApiError::invalid_param);
     }
     let stored = app.users.filter(user_id, filter)?;
-    stored.and_then(|filter| parse(&filter)).ok_or_else(|| ApiError::invalid_param("there is no such filter"))
+    let stored = stored.ok_or_else(|| ApiError::invalid_param("there is no such filter"))?;
+    parse(stored.get()).map_err(ApiError::invalid_param)
+}
+
+/// Reads a filter, or says which part of it is none.
+pub(super) fn parse<T: DeserializeOwned>(filter: &str) -> Result<T, String> {
+    if !filter.trim_ascii_start().starts_with('{') {
+        return Err("a filter is an object".to_owned());
+    }
+    let mut json = serde_json::Deserializer::from_str(filter);
+    let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        format!("filter: {path} is not what it should be: {}", error.inner())
+    })?;
+    json.end().map_err(|_| "a filter is one object".to_owned())?;
+    Ok(parsed)
 }

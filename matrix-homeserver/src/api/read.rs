@@ -2,8 +2,7 @@
 
 use axum::{extract::State, routing::get};
 use ruma::{
-    OwnedEventId, OwnedRoomId, RoomId,
-    api::client::filter::RoomEventFilter,
+    MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, RoomId, UInt,
     events::{StateEventType, room::member::MembershipState},
 };
 use serde::Deserialize;
@@ -11,7 +10,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{ApiError, ApiResult, AppState, Params, Reply, Requester, Routes, Segments};
 use crate::{
-    room::{Direction, MembersRequest, PageRequest, Viewer},
+    room::{Direction, MembersRequest, PageRequest, RoomEventFilter, Viewer},
     store::Position,
 };
 
@@ -26,6 +25,7 @@ pub(super) fn routes() -> Routes {
         .since_2014("/rooms/{room_id}/event/{event_id}", get(get_one_room_event))
         .v3("/rooms/{room_id}/messages", get(get_room_events))
         .since_2014("/rooms/{room_id}/context/{event_id}", get(get_event_context))
+        .v1("/rooms/{room_id}/timestamp_to_event", get(get_event_by_timestamp))
 }
 
 impl Requester {
@@ -156,8 +156,16 @@ struct Messages {
 pub(super) fn event_filter(filter: Option<&str>) -> ApiResult<RoomEventFilter> {
     match filter {
         None => Ok(RoomEventFilter::default()),
-        Some(filter) => serde_json::from_str(filter)
-            .map_err(|_| ApiError::invalid_param("filter is not a filter for events")),
+        Some(filter) => super::filter::parse(filter).map_err(ApiError::invalid_param),
+    }
+}
+
+fn direction(dir: Option<&str>) -> ApiResult<Direction> {
+    match dir {
+        Some("b") => Ok(Direction::Backward),
+        Some("f") => Ok(Direction::Forward),
+        None => Err(ApiError::missing_param("dir is missing")),
+        Some(_) => Err(ApiError::invalid_param("dir is b or f")),
     }
 }
 
@@ -167,14 +175,9 @@ async fn get_room_events(
     Segments(room_id): Segments<OwnedRoomId>,
     Params(query): Params<Messages>,
 ) -> ApiResult<Reply<Value>> {
-    let direction = match query.dir.as_deref() {
-        Some("b") => Direction::Backward,
-        Some("f") => Direction::Forward,
-        None => return Err(ApiError::missing_param("dir is missing")),
-        Some(_) => return Err(ApiError::invalid_param("dir is b or f")),
-    };
+    let direction = direction(query.dir.as_deref())?;
     let filter = event_filter(query.filter.as_deref())?;
-    let asked = query.limit.or_else(|| filter.limit.and_then(|limit| usize::try_from(limit).ok()));
+    let asked = query.limit.or(filter.limit);
     let request = PageRequest {
         from: query.from.as_deref().filter(|from| !from.is_empty()).map(position).transpose()?,
         to: query.to.as_deref().map(position).transpose()?,
@@ -215,5 +218,31 @@ async fn get_event_context(
         "events_before": context.events_before,
         "events_after": context.events_after,
         "state": context.state,
+    })))
+}
+
+#[derive(Debug, Deserialize)]
+struct Moment {
+    ts: Option<u64>,
+    dir: Option<String>,
+}
+
+async fn get_event_by_timestamp(
+    State(app): State<AppState>,
+    requester: Requester,
+    Segments(room_id): Segments<OwnedRoomId>,
+    Params(query): Params<Moment>,
+) -> ApiResult<Reply<Value>> {
+    let ts = query.ts.ok_or_else(|| ApiError::missing_param("ts is missing"))?;
+    let ts = UInt::new(ts).ok_or_else(|| ApiError::invalid_param("ts is too large"))?;
+    let direction = direction(query.dir.as_deref())?;
+    // Reads the whole history; whoever else wants an answer does not wait for it.
+    let found = tokio::task::spawn_blocking(move || {
+        app.rooms.event_near(&room_id, &requester.user_id, MilliSecondsSinceUnixEpoch(ts), direction)
+    });
+    let found = found.await.map_err(|error| ApiError::internal(&error))??;
+    let event = found.ok_or_else(|| ApiError::not_found("no event was sent before or after this time"))?;
+    Ok(Reply(json!({
+        "event_id": event.pdu.event_id, "origin_server_ts": event.pdu.origin_server_ts,
     })))
 }

@@ -7,7 +7,7 @@ use axum::{
     extract::State,
     routing::{get, put},
 };
-use ruma::{OwnedRoomId, RoomId, events::StateEventType};
+use ruma::{OwnedRoomId, RoomId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -79,7 +79,7 @@ fn public_rooms(app: &AppState, query: &Query) -> ApiResult<Value> {
     listed.dedup();
     let mut found = Vec::new();
     for room_id in listed {
-        if let Some(summary) = summary(app, &room_id)?
+        if let Some(summary) = app.published_room(&room_id)?
             && matches(&summary, &query.filter)
         {
             found.push(summary);
@@ -104,41 +104,6 @@ fn public_rooms(app: &AppState, query: &Query) -> ApiResult<Value> {
         reply["prev_batch"] = start.saturating_sub(limit).to_string().into();
     }
     Ok(reply)
-}
-
-/// What is shown of a room to those who are not in it.
-pub(super) fn summary(app: &AppState, room_id: &RoomId) -> ApiResult<Option<Value>> {
-    let Some(room) = app.rooms.get(room_id)? else { return Ok(None) };
-    let field = |kind: StateEventType, name: &str| -> ApiResult<Option<Value>> {
-        let content = app.state_content(room_id, &kind, "")?;
-        let content = content.and_then(|content| serde_json::from_str::<Value>(content.get()).ok());
-        Ok(content.and_then(|mut content| match content.get_mut(name).map(Value::take) {
-            None | Some(Value::Null) => None,
-            found => found,
-        }))
-    };
-    let history = field(StateEventType::RoomHistoryVisibility, "history_visibility")?;
-    let guests = field(StateEventType::RoomGuestAccess, "guest_access")?;
-    let mut summary = json!({
-        "room_id": room_id,
-        "num_joined_members": room.view().joined,
-        "world_readable": history.is_some_and(|value| value == "world_readable"),
-        "guest_can_join": guests.is_some_and(|value| value == "can_join"),
-    });
-    let optional = [
-        ("name", StateEventType::RoomName, "name"),
-        ("topic", StateEventType::RoomTopic, "topic"),
-        ("canonical_alias", StateEventType::RoomCanonicalAlias, "alias"),
-        ("avatar_url", StateEventType::RoomAvatar, "url"),
-        ("join_rule", StateEventType::RoomJoinRules, "join_rule"),
-        ("room_type", StateEventType::RoomCreate, "type"),
-    ];
-    for (name, kind, field_name) in optional {
-        if let Some(value) = field(kind, field_name)?.filter(Value::is_string) {
-            summary[name] = value;
-        }
-    }
-    Ok(Some(summary))
 }
 
 fn matches(summary: &Value, filter: &Filter) -> bool {

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use ruma::{
     EventId, OwnedRoomId, RoomId, UserId,
-    api::client::filter::RoomEventFilter,
     events::{StateEventType, room::member::MembershipState},
 };
 use serde_json::value::RawValue;
 
 use super::{
-    RoomError, Rooms, Viewer,
+    JsonObject, RoomError, RoomEventFilter, Rooms, Viewer,
     live::RoomState,
     state_tree::StateTree,
     stored::StoredEvent,
@@ -84,6 +83,33 @@ impl Rooms {
         }
     }
 
+    /// The state events of one type that a room has now, for the server's own use.
+    pub(crate) fn current_state_of_type(
+        &self,
+        room_id: &RoomId,
+        event_type: &StateEventType,
+    ) -> Result<Vec<Arc<StoredEvent>>, RoomError> {
+        let Some(room) = self.get(room_id)? else { return Ok(Vec::new()) };
+        let event_type = event_type.to_string();
+        let mut events = Vec::new();
+        for entry in room.view().state.entries(self.store())? {
+            if *entry.event_type == *event_type {
+                events.push(self.inner.events.expect(entry.number)?);
+            }
+        }
+        Ok(events)
+    }
+
+    /// The name and avatar that a user had in a room when an event was sent.
+    pub(crate) fn profile_at(&self, event: &StoredEvent, user_id: &UserId) -> Result<JsonObject, RoomError> {
+        let state = StateTree::at(event.meta.state_before);
+        let member = self.state_event_in(&state, &StateEventType::RoomMember, user_id.as_str())?;
+        let mut profile: JsonObject =
+            member.and_then(|member| serde_json::from_str(member.pdu.content.get()).ok()).unwrap_or_default();
+        profile.retain(|field, _| matches!(field.as_str(), "displayname" | "avatar_url"));
+        Ok(profile)
+    }
+
     /// The state events that the condition lets through, as a client gets them.
     pub(crate) fn render_state(
         &self,
@@ -145,7 +171,7 @@ impl Rooms {
             let events = found.before.events.iter().chain(&found.after.events).map(|(_, event)| event);
             events.chain(std::iter::once(&found.event))
         };
-        let lazy = !filter.lazy_load_options.is_disabled();
+        let lazy = filter.lazy_load_members;
         let mut state = self.render_state(&found.state, viewer, |event| {
             super::filter::lets_through(filter, &event.pdu)
                 && !(lazy && event.pdu.event_type.to_string() == "m.room.member")
@@ -161,7 +187,8 @@ impl Rooms {
         })
     }
 
-    fn render_page(
+    /// The events of a page as a client gets them.
+    pub(crate) fn render_page(
         &self,
         access: &Access,
         viewer: &Viewer<'_>,
@@ -180,7 +207,7 @@ impl Rooms {
         filter: &RoomEventFilter,
         events: impl Iterator<Item = &'e Arc<StoredEvent>>,
     ) -> Result<Vec<Box<RawValue>>, RoomError> {
-        if filter.lazy_load_options.is_disabled() {
+        if !filter.lazy_load_members {
             return Ok(Vec::new());
         }
         let senders: std::collections::BTreeSet<&UserId> = events.map(|event| &*event.pdu.sender).collect();

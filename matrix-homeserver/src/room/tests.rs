@@ -7,7 +7,7 @@ use std::sync::{
 
 use ruma::{
     MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId, UInt, UserId,
-    api::client::filter::RoomEventFilter, server_name,
+    server_name,
 };
 use serde_json::{Value, json, value::RawValue};
 
@@ -193,8 +193,8 @@ impl Fixture {
 
     /// The bodies that somebody sees, the newest first.
     pub(crate) fn bodies(&self, room_id: &OwnedRoomId, viewer: &str) -> Vec<String> {
-        let mut filter = RoomEventFilter::default();
-        filter.types = Some(vec!["m.room.message".to_owned()]);
+        let filter =
+            RoomEventFilter { types: Some(vec!["m.room.message".to_owned()]), ..RoomEventFilter::default() };
         let viewer_id = user(viewer);
         let page = self
             .rooms

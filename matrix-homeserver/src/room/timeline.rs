@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use ruma::{EventId, UserId, api::client::filter::RoomEventFilter};
+use ruma::{EventId, MilliSecondsSinceUnixEpoch, RoomId, UserId};
 
 use super::{
     Direction, RoomError, Rooms,
-    filter::lets_through,
+    filter::RoomEventFilter,
     live::{Room, TimelineEntry},
     load,
     state_tree::StateTree,
@@ -102,7 +102,7 @@ impl Rooms {
             scanned += 1;
             // Behind the event when going forward, before it when going back.
             last = Position(entry.position.0 - u64::from(!forward));
-            if lets_through(filter, &entry.event.pdu) && visibility.sees(&entry.event)? {
+            if self.wants(filter, &entry.event)? && visibility.sees(&entry.event)? {
                 page.events.push((entry.position, entry.event));
             }
         }
@@ -132,6 +132,37 @@ impl Rooms {
         let last = after.events.last().map_or(position, |(at, _)| *at);
         let state = self.state_at_position(&access.room, last)?;
         Ok(Surroundings { event, before, after, state })
+    }
+
+    /// The event of a room that was sent nearest to a time: at or after it going forward, at or before it going back.
+    /// Reads the whole history, because events of application services have the time that those say.
+    pub(crate) fn event_near(
+        &self,
+        room_id: &RoomId,
+        viewer: &UserId,
+        time: MilliSecondsSinceUnixEpoch,
+        direction: Direction,
+    ) -> Result<Option<Arc<StoredEvent>>, RoomError> {
+        let access = self.access(room_id, viewer)?;
+        let mut visibility = self.visibility(&access, viewer)?;
+        let mut nearest: Option<Arc<StoredEvent>> = None;
+        for entry in self.timeline_rows(&access.room, Position::ZERO, access.upto) {
+            let event = entry?.event;
+            let sent = event.pdu.origin_server_ts;
+            // Of several at the same time, the first that is met in the direction.
+            let nearer = nearest.as_ref().is_none_or(|nearest| match direction {
+                Direction::Forward => sent < nearest.pdu.origin_server_ts,
+                Direction::Backward => sent >= nearest.pdu.origin_server_ts,
+            });
+            let wanted = match direction {
+                Direction::Forward => sent >= time,
+                Direction::Backward => sent <= time,
+            };
+            if wanted && nearer && visibility.sees(&event)? {
+                nearest = Some(event);
+            }
+        }
+        Ok(nearest)
     }
 
     /// An event of a room by its ID, if the viewer sees it.

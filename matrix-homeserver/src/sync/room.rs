@@ -7,7 +7,6 @@ use std::{
 
 use ruma::{
     OwnedRoomId, OwnedUserId, UserId,
-    api::client::filter::EventFormat,
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
 };
 use serde_json::{json, value::RawValue};
@@ -20,8 +19,8 @@ use super::{
 use crate::{
     event::ClientFormat,
     room::{
-        Access, Room, RoomError, StateTree, StoredEvent, TimelineEntry, UserRoom, Viewer, Visibility,
-        lets_through, lets_type_through, membership_of,
+        Access, EventFormat, Room, RoomError, StateTree, StoredEvent, TimelineEntry, UserRoom, Viewer,
+        Visibility, lets_through, lets_type_through, membership_of,
     },
     store::{Position, StoreError},
 };
@@ -164,10 +163,7 @@ impl View<'_> {
         visibility: &mut Visibility<'_>,
     ) -> Result<Tail, RoomError> {
         let filter = &self.request.filter.room.timeline;
-        let limit = filter
-            .limit
-            .map_or(DEFAULT_LIMIT, |limit| usize::try_from(u64::from(limit)).unwrap_or(MAX_LIMIT));
-        let limit = limit.min(MAX_LIMIT);
+        let limit = filter.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
         let after = since.unwrap_or_default();
         let (complete_after, recent) = access.room.recent();
         let recent = recent.into_iter().rev().filter(|entry| entry.position > after).map(Ok);
@@ -177,7 +173,7 @@ impl View<'_> {
         for scanned in 0.. {
             let Some(row) = rows.next() else { break };
             let entry = row?;
-            let wanted = lets_through(filter, &entry.event.pdu) && visibility.sees(&entry.event)?;
+            let wanted = self.sync.rooms.wants(filter, &entry.event)? && visibility.sees(&entry.event)?;
             if (wanted && tail.entries.len() == limit) || scanned == MAX_SCANNED {
                 tail.limited = true;
                 break;
@@ -231,7 +227,7 @@ impl View<'_> {
         entries.sort_unstable_by_key(|entry| entry.number);
 
         let filter = &self.request.filter.room.state;
-        let lazy = !filter.lazy_load_options.is_disabled();
+        let lazy = filter.lazy_load_members;
         let mut events = Vec::new();
         for entry in entries {
             if lazy && &*entry.event_type == "m.room.member" {

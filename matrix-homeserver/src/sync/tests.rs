@@ -156,7 +156,7 @@ async fn the_first_response_has_the_state_before_the_timeline_and_the_next_one_w
     // The token leads back to what is before the timeline.
     let from = joined["timeline"]["prev_batch"].as_str().unwrap()[1..].parse().unwrap();
     let alice = user("alice");
-    let filter = ruma::api::client::filter::RoomEventFilter::default();
+    let filter = crate::room::RoomEventFilter::default();
     let request = crate::room::PageRequest {
         from: Some(Position(from)),
         to: None,

@@ -3,9 +3,7 @@
 //! [deprecated]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3initialsync
 
 use axum::{extract::State, routing::get};
-use ruma::{
-    OwnedRoomId, RoomId, UserId, api::client::filter::RoomEventFilter, events::room::member::MembershipState,
-};
+use ruma::{OwnedRoomId, RoomId, UserId, events::room::member::MembershipState};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
@@ -13,7 +11,7 @@ use super::page_limit;
 use crate::{
     api::{ApiError, ApiResult, AppState, Dialect, Params, Reply, Requester, Routes, Segments, read::token},
     homeserver::Services,
-    room::{Direction, PageRequest, UserRoom, Viewer},
+    room::{Direction, PageRequest, RoomEventFilter, UserRoom, Viewer},
     store::Position,
     user::Scope,
 };

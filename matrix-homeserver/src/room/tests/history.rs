@@ -22,8 +22,7 @@ fn pages_of_any_size_in_either_direction_give_every_event_once_and_in_order() {
     let alice = user("alice");
     let everything: Vec<String> = (0..50).map(|n| n.to_string()).collect();
     proptest!(ProptestConfig::with_cases(60), |(limit in 1_usize..70, forward in any::<bool>(), messages_only in any::<bool>())| {
-        let mut filter = RoomEventFilter::default();
-        filter.types = messages_only.then(|| vec!["m.room.mess*".to_owned()]);
+        let filter = RoomEventFilter { types: messages_only.then(|| vec!["m.room.mess*".to_owned()]), ..RoomEventFilter::default() };
         let direction = if forward { Direction::Forward } else { Direction::Backward };
         let (mut from, mut seen, mut pages) = (None, Vec::new(), 0);
         loop {
