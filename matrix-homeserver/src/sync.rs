@@ -89,6 +89,8 @@ impl Sync {
             if timeout_at(deadline, woken).await.is_err() {
                 return self.build(&request);
             }
+            // Whoever made this happen gets an answer first, as a client expects that hears of its own message.
+            tokio::task::yield_now().await;
         }
     }
 

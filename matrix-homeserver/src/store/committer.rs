@@ -216,22 +216,28 @@ impl Shared {
         Ok(())
     }
 
-    /// Shows the sets, in their order: first to what is kept in memory, then to those who wait.
+    /// Shows the sets, in their order: first to what is kept in memory, then to those who wrote them, then to those who
+    /// wait. A client that learns of its own message by `/sync` before the answer to its request has to match the two,
+    /// and not every client does that everywhere.
     fn publish(&self, batch: Vec<Staged>) {
+        let mut answers = Vec::with_capacity(batch.len());
         let mut visible = Vec::with_capacity(batch.len());
         for Staged { set, last, answer } in batch {
             for hook in set.on_commit {
                 hook(last);
             }
-            visible.push((set.on_visible, last, answer));
+            answers.push((answer, last));
+            visible.push((set.on_visible, last));
         }
-        let Some((_, frontier, _)) = visible.last() else { return };
+        let Some((_, frontier)) = visible.last() else { return };
         self.frontier.store(frontier.0, Ordering::Release);
-        for (hooks, last, answer) in visible {
+        for (answer, last) in answers {
+            let _ = answer.send(Ok(last));
+        }
+        for (hooks, last) in visible {
             for hook in hooks {
                 hook(last);
             }
-            let _ = answer.send(Ok(last));
         }
     }
 
