@@ -51,3 +51,8 @@ async fn converse(program: &str) {
 async fn matrix_nio_does_what_its_users_do() {
     converse("matrix_nio.py").await;
 }
+
+#[tokio::test]
+async fn matrix_js_sdk_does_what_its_users_do() {
+    converse("js_sdk.mjs").await;
+}

@@ -45,7 +45,7 @@ impl Partner {
         conversation.annotate_and_edit(&hello, &said).await;
         conversation.exchange_files().await;
         conversation.slip().await;
-        conversation.part().await;
+        conversation.part(&hello).await;
     }
 }
 
@@ -143,10 +143,13 @@ impl<'a> Conversation<'a> {
         self.user.redact(&self.room, &own, "it slipped too").await.unwrap();
     }
 
-    async fn part(&self) {
+    async fn part(&self, hello: &OwnedEventId) {
         self.text("goodbye").await;
         self.user.wait_for_membership(&self.room, &self.client, "leave").await.unwrap();
         assert_eq!(self.user.joined_members(&self.room).await.unwrap(), [self.user.user_id().as_str()]);
+        let edited = self.event(hello).await;
+        let replacement = &edited["unsigned"]["m.relations"]["m.replace"];
+        assert_eq!(replacement["content"]["m.new_content"]["body"], "hello again, partner", "{edited}");
     }
 
     async fn typing(&self, typing: bool) {
