@@ -47,8 +47,10 @@ mod room_list;
 mod search;
 mod send;
 mod server_keys;
+mod signed;
 mod spaces;
 mod sync;
+mod third_party_invites;
 mod to_device;
 mod uia;
 mod upgrade;
@@ -198,6 +200,7 @@ fn sections() -> Vec<Routes> {
         user_directory::routes(),
         openid::routes(),
         server_keys::routes(),
+        third_party_invites::routes(),
         profile::routes(),
         ephemeral::routes(),
         presence::routes(),

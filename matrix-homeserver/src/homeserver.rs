@@ -14,6 +14,7 @@ use crate::{
     directory::Directory,
     event::ServerKey,
     fault::FaultDial,
+    identity_server::IdentityServers,
     login_stage::LoginConfig,
     media::Media,
     notary::Notary,
@@ -75,6 +76,8 @@ pub(crate) struct Config {
     pub(crate) turn_server: Option<TurnServer>,
     /// Where other servers are found.
     pub(crate) peers: BTreeMap<OwnedServerName, String>,
+    /// The identity servers that are trusted, and where they are.
+    pub(crate) identity_servers: BTreeMap<String, String>,
     /// Pushers may name gateways by `http`.
     pub(crate) plain_push_gateways: bool,
     /// The wait after the first notification that a push gateway did not take.
@@ -116,6 +119,7 @@ impl Config {
             support: Support::default(),
             turn_server: None,
             peers: BTreeMap::new(),
+            identity_servers: BTreeMap::new(),
             plain_push_gateways: false,
             push_backoff: Duration::from_secs(1),
             rate_limits: false,
@@ -143,6 +147,7 @@ pub(crate) struct Services {
     pub(crate) device_lists: Arc<DeviceListTracker>,
     pub(crate) push: Push,
     pub(crate) notary: Notary,
+    pub(crate) identity_servers: IdentityServers,
     pub(crate) appservices: Arc<Appservices>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) media: Media,
@@ -230,6 +235,7 @@ impl Services {
             provisioning: tokio::sync::Mutex::default(),
             push,
             notary,
+            identity_servers: IdentityServers::new(config.identity_servers.clone()),
             shutdown,
             tracker,
             appservices,

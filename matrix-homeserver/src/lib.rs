@@ -9,6 +9,7 @@ mod directory;
 mod event;
 pub mod fault;
 mod homeserver;
+mod identity_server;
 mod login_stage;
 pub mod mail;
 mod media;

@@ -91,7 +91,6 @@ impl Notary {
     }
 
     /// The public keys of a server, by which its signatures are checked.
-    #[expect(dead_code, reason = "for requests that other servers sign")]
     pub(crate) async fn public_keys(&self, server_name: &ServerName) -> Result<PublicKeyMap, NotaryError> {
         let object = if server_name == self.rooms.server_name() {
             Some(self.own()?)

@@ -5,7 +5,10 @@ use ruma::{OwnedRoomAliasId, OwnedUserId, RoomAliasId, RoomVersionId, UserId, ev
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
-use super::{ApiError, ApiResult, AppState, Dialect, Json, Reply, Requester, Routes};
+use super::{
+    ApiError, ApiResult, AppState, Dialect, Json, Reply, Requester, Routes,
+    third_party_invites::{self, Invite3pid},
+};
 use crate::{
     homeserver::Limit,
     room::{CreateRoom, InitialState, JsonObject, Preset},
@@ -23,6 +26,8 @@ struct Body {
     topic: Option<String>,
     #[serde(default)]
     invite: Vec<OwnedUserId>,
+    #[serde(default)]
+    invite_3pid: Vec<Invite3pid>,
     room_version: Option<String>,
     #[serde(default)]
     creation_content: JsonObject,
@@ -63,7 +68,7 @@ struct StateEvent {
 async fn create_room(
     State(app): State<AppState>,
     requester: Requester,
-    Json(body): Json<Body>,
+    Json(mut body): Json<Body>,
 ) -> ApiResult<Reply<Value>> {
     app.throttle_user(Limit::Join, &requester)?;
     let _turn = match &requester.txn {
@@ -93,6 +98,9 @@ async fn create_room(
         None => None,
     };
     let invite = invitees(&app, &requester, &body.invite).await?;
+    // What is missing is told before there is a room.
+    let by_address = std::mem::take(&mut body.invite_3pid).into_iter().map(Invite3pid::check);
+    let by_address: Vec<_> = by_address.collect::<ApiResult<_>>()?;
     let room_id = app.rooms.create(request(&app, &requester, body, visibility, alias, invite)?).await?;
     if let Some(reservation) = reservation {
         app.directory.point(reservation, &room_id, &requester.user_id).await?;
@@ -100,6 +108,12 @@ async fn create_room(
     }
     if visibility == Visibility::Public {
         app.directory.list(&room_id, true).await?;
+    }
+    // The transaction is that of the room alone.
+    let inviter = Requester { txn: None, ..requester };
+    for invitation in by_address {
+        app.throttle_user(Limit::Invite, &inviter)?;
+        third_party_invites::invite(&app, &inviter, &room_id, invitation).await?;
     }
     Ok(Reply(json!({"room_id": room_id})))
 }
@@ -177,6 +191,10 @@ async fn invitees(
 pub(super) async fn invitee(app: &AppState, user_id: &UserId) -> ApiResult<JsonObject> {
     if app.is_local(user_id) {
         app.user_exists_or_is_made(user_id).await?;
+    }
+    if app.users.blocks_invites(user_id)? {
+        let text = "the user does not want to be invited";
+        return Err(ApiError::new(http::StatusCode::FORBIDDEN, "M_INVITE_BLOCKED", text));
     }
     app.member_content(user_id)
 }

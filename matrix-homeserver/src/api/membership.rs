@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 
 use super::{
     ApiError, ApiResult, AppState, Empty, Json, OptionalJson, Params, Reply, Requester, Routes, Segments,
-    create_room::invitee, send::Massaged,
+    create_room::invitee,
+    send::Massaged,
+    third_party_invites::{self, Invite3pid},
 };
 use crate::{
     homeserver::Limit,
@@ -159,14 +161,28 @@ impl Target {
     }
 }
 
+/// Whom to invite: a user, or whoever has an address.
+#[derive(Debug, Deserialize)]
+struct Invitation {
+    #[serde(flatten)]
+    target: Target,
+    #[serde(flatten)]
+    by_address: Invite3pid,
+}
+
 async fn invite_user(
     State(app): State<AppState>,
     requester: Requester,
     Segments(room_id): Segments<OwnedRoomId>,
     Params(massaged): Params<Massaged>,
-    Json(target): Json<Target>,
+    OptionalJson(invitation): OptionalJson<Invitation>,
 ) -> ApiResult<Empty> {
     app.throttle_user(Limit::Invite, &requester)?;
+    let Invitation { target, by_address } = invitation;
+    if target.user_id.is_none() && by_address.is_meant() {
+        third_party_invites::invite(&app, &requester, &room_id, by_address.check()?).await?;
+        return Ok(Empty);
+    }
     let user_id = target.user_id()?;
     let profile = invitee(&app, &user_id).await?;
     let content = Reason { reason: target.reason }.add_to(profile);

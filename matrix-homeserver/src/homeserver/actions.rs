@@ -13,7 +13,7 @@ use crate::{
     api::{ApiError, ApiResult, Requester},
     appservice::NamedRoom,
     room::{JsonObject, MembershipAction, MembershipChange, Room, RoomError},
-    rules::PowerLevels,
+    rules::{Denied, PowerLevels},
     store::StoreError,
     user::{PresenceState, Receipt, Scope},
 };
@@ -80,6 +80,18 @@ impl Services {
         user_id: &UserId,
         event_type: &TimelineEventType,
     ) -> ApiResult<bool> {
+        self.has_power(room_id, user_id, |levels| {
+            Ok(levels.of(user_id)? >= levels.required_to_send(event_type, Some(""))?)
+        })
+    }
+
+    /// Whether a user is in a room, and its power levels allow something.
+    pub(crate) fn has_power(
+        &self,
+        room_id: &RoomId,
+        user_id: &UserId,
+        allowed: impl FnOnce(&PowerLevels<'_>) -> Result<bool, Denied>,
+    ) -> ApiResult<bool> {
         let Some(room) = self.rooms.get(room_id)? else { return Ok(false) };
         if !room.view().is_joined(user_id) {
             return Ok(false);
@@ -92,9 +104,7 @@ impl Services {
             &create.pdu,
             levels.as_ref().map(|event| &*event.pdu),
         );
-        let allowed = levels
-            .and_then(|levels| Ok(levels.of(user_id)? >= levels.required_to_send(event_type, Some(""))?));
-        Ok(allowed.unwrap_or(false))
+        Ok(levels.and_then(|levels| allowed(&levels)).unwrap_or(false))
     }
 
     /// The content of a state event as it is now, whoever asks.

@@ -46,4 +46,13 @@ impl Users {
         known.insert(user_id.to_owned(), ignored.clone());
         Ok(ignored)
     }
+
+    /// Whether a user wants nobody to invite them ([invite permission]).
+    ///
+    /// [invite permission]: https://spec.matrix.org/v1.19/client-server-api/#invite-permission
+    pub(crate) fn blocks_invites(&self, user_id: &UserId) -> Result<bool, StoreError> {
+        let config = self.account_data(user_id, Scope::Global, "m.invite_permission_config")?;
+        let config = config.and_then(|content| serde_json::from_str::<Value>(content.get()).ok());
+        Ok(config.is_some_and(|config| config["default_action"] == "block"))
+    }
 }

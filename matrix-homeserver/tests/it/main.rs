@@ -37,5 +37,6 @@ mod sessions;
 mod spaces;
 mod support;
 mod sync;
+mod third_party_invites;
 mod threads;
 mod uia;

@@ -74,4 +74,11 @@ impl HomeserverBuilder {
         self.peers.push((server_name.into(), url.into()));
         self
     }
+
+    /// An identity server that is trusted to say whose an address is, by the name that clients use and its URL. May be
+    /// called several times; without any, nobody is invited by an address.
+    pub fn identity_server(mut self, name: impl Into<String>, url: impl Into<String>) -> Self {
+        self.adjust.identity_servers.insert(name.into(), url.into());
+        self
+    }
 }
