@@ -28,7 +28,7 @@ pub use self::{
     homeserver::{
         Homeserver, HomeserverBuilder, HomeserverError, StartError, SupportContact, Terms, TurnServer,
     },
-    login_stage::{LoginFlow, LoginFlowError, LoginStage},
+    login_stage::{LoginFlow, LoginFlowError, LoginSettings, LoginSettingsError, LoginStage, SmtpSettings},
     user::Report,
 };
 

@@ -7,8 +7,10 @@ use serde::{Deserialize, Deserializer};
 use crate::{mail::Mailer, oauth2::OAuth2Provider};
 
 mod sessions;
+mod settings;
 
 pub(crate) use self::sessions::{LoginSession, LoginSessions, Pending, Purpose, Visit};
+pub use self::settings::{LoginSettings, LoginSettingsError, SmtpSettings};
 
 /// One thing that somebody does to show who they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use clap::Parser;
 use matrix_appservice::Registration;
-use matrix_homeserver::Homeserver;
+use matrix_homeserver::{Homeserver, LoginSettings};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -44,6 +44,9 @@ struct Options {
     /// Let anybody in as a guest
     #[arg(long)]
     guests: bool,
+    /// How people log in and register, as JSON: stages, mail relay, OAuth 2.0 providers (see LoginSettings)
+    #[arg(long, value_name = "FILE")]
+    login: Option<PathBuf>,
     /// The version of rooms that are made without naming one
     #[arg(long, value_name = "V", default_value = "12")]
     default_room_version: String,
@@ -96,6 +99,12 @@ async fn run(options: Options) -> Result<()> {
     }
     for token in &options.registration_token {
         builder = builder.registration_token(token);
+    }
+    if let Some(path) = options.login {
+        let context = || format!("cannot use {}", path.display());
+        let settings = std::fs::read(&path).with_context(context)?;
+        let settings: LoginSettings = serde_json::from_slice(&settings).with_context(context)?;
+        builder = settings.apply(builder).with_context(context)?;
     }
     for path in options.registration {
         let registration =

@@ -10,6 +10,7 @@ mod differential;
 mod documents;
 mod draft;
 mod durability;
+mod fallback_page;
 mod guide;
 mod harness;
 mod intents;

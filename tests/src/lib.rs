@@ -4,6 +4,7 @@
 //! A test that needs a program which this machine lacks is skipped, loudly: see [`peers`].
 
 pub mod appservice;
+pub mod browser;
 pub mod clients;
 pub mod deadline;
 pub mod http;

@@ -17,7 +17,7 @@ use crate::deadline::observe;
 use crate::process::Process;
 
 /// Waits until `process` accepts connections at `address`.
-async fn listening(process: &mut Process, address: SocketAddr) {
+pub(crate) async fn listening(process: &mut Process, address: SocketAddr) {
     observe(&format!("something listens on {address}"), || {
         assert!(process.is_running(), "it stopped at once:\n{}", process.tail());
         async move { TcpStream::connect(address).await.ok() }

@@ -46,7 +46,7 @@ const FOR_GUESTS: [Endpoint; 29] = [
 ];
 
 /// What suspended accounts may not ask for: whatever others would see.
-const NOT_FOR_SUSPENDED: [Endpoint; 20] = [
+const NOT_FOR_SUSPENDED: [Endpoint; 21] = [
     (Method::POST, "createRoom"),
     (Method::POST, "join/*"),
     (Method::POST, "rooms/*/join"),
@@ -64,6 +64,7 @@ const NOT_FOR_SUSPENDED: [Endpoint; 20] = [
     (Method::PUT, "profile/*/*"),
     (Method::DELETE, "profile/*/*"),
     (Method::PUT, "presence/*/status"),
+    (Method::POST, "presence/list/*"),
     (Method::PUT, "directory/room/*"),
     (Method::PUT, "directory/list/room/*"),
     (Method::PUT, "sendToDevice/*/*"),

@@ -25,7 +25,7 @@ type Asked = Arc<Mutex<HashMap<String, String>>>;
 
 async fn token(State(asked): State<Asked>, body: String) -> (StatusCode, Json<Value>) {
     let form: HashMap<_, _> = url::form_urlencoded::parse(body.as_bytes()).into_owned().collect();
-    *asked.lock() = form.clone();
+    asked.lock().clone_from(&form);
     match form.get("code").map(String::as_str) {
         Some("good") => (StatusCode::OK, Json(json!({"access_token": "t", "token_type": "Bearer"}))),
         Some("down") => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({}))),

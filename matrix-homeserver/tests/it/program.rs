@@ -112,3 +112,36 @@ async fn the_program_restarts_itself_with_its_data_when_the_fault_dial_says_so()
     }
     assert_eq!(program.terminate().await, Some(0));
 }
+
+#[tokio::test]
+async fn how_people_log_in_is_read_from_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("login.json");
+    let settings = json!({
+        "login_flows": ["m.login.password", "m.login.password+m.login.email.code"],
+        "mail": {"smtp_url": "smtp://127.0.0.1:1", "from": "noreply@hs.test"},
+    });
+    std::fs::write(&file, settings.to_string()).unwrap();
+    let program = start(&["--login", file.to_str().unwrap()]).await;
+    let url = format!("{}/_matrix/client/api/v1/login", program.url);
+    let answer = matrix_homeserver::testing::http_client(&url).get(&url).send().await.unwrap();
+    let answer: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    assert_eq!(answer["flows"][1]["stages"], json!(["m.login.password", "m.login.email.code"]));
+    assert_eq!(program.terminate().await, Some(0));
+    for (settings, told) in [
+        (json!({"login_flows": ["m.login.email.code"]}), "it needs a mailer"),
+        (json!({"login_flows": ["m.login.magic"]}), "is not a stage"),
+        (json!({"loginflows": []}), "unknown field"),
+        (json!({"mail": {"smtp_url": "user:secret@host", "from": "a@b.c"}}), "smtps://"),
+    ] {
+        std::fs::write(&file, settings.to_string()).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_matrix-homeserver"))
+            .args(["--server-name", "hs.test", "--listen", "127.0.0.1:0", "--login", file.to_str().unwrap()])
+            .output()
+            .await
+            .unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && errors.contains(told), "{told} in {errors}");
+        assert!(!errors.contains("secret"), "{errors}");
+    }
+}
