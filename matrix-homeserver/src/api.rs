@@ -34,6 +34,7 @@ mod legacy;
 mod login;
 mod media;
 mod membership;
+mod metrics;
 mod openid;
 mod presence;
 mod profile;
@@ -228,6 +229,9 @@ pub(crate) fn router(state: AppState) -> Router {
     }
     if state.config.fault_control {
         router = router.merge(fault_control::routes().into_router(drafts));
+    }
+    if state.config.metrics {
+        router = router.merge(metrics::routes().into_router(drafts));
     }
     router
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })

@@ -15,7 +15,7 @@ use matrix_appservice::{NamespaceSet, Ownership, Registration};
 use parking_lot::RwLock;
 use ruma::{OwnedServerName, OwnedUserId, RoomAliasId, RoomId, ServerName, UserId};
 
-use crate::{fault::FaultDial, user::TokenHash};
+use crate::{fault::FaultDial, store::StoreError, user::TokenHash};
 
 mod devices;
 mod drafted;
@@ -223,6 +223,11 @@ impl Appservices {
     /// The application service with this token.
     pub(crate) fn by_token(&self, token: &TokenHash) -> Option<Arc<Appservice>> {
         self.registered.read().by_token.get(token).cloned()
+    }
+
+    /// The event that waits longest for an application service, by its number.
+    pub(crate) fn oldest_waiting(&self, appservice: &Appservice) -> Result<Option<u64>, StoreError> {
+        self.queues.oldest(appservice.id())
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Appservice>> {

@@ -91,6 +91,8 @@ pub(crate) struct Config {
     pub(crate) draft_tokens: Vec<Secret>,
     /// Serve the fault dial over HTTP, at `/_fault`.
     pub(crate) fault_control: bool,
+    /// Serve what the server counts, at `/metrics`.
+    pub(crate) metrics: bool,
     /// The largest JSON body, in bytes.
     pub(crate) max_request_size: usize,
     /// The largest upload, in bytes.
@@ -127,6 +129,7 @@ impl Config {
             draft_provisioning: false,
             draft_tokens: Vec::new(),
             fault_control: false,
+            metrics: false,
             max_request_size: 1 << 20,
             max_upload_size: 50 << 20,
             appservice_backoff: Duration::from_secs(1),
@@ -247,7 +250,7 @@ impl Services {
     /// Ends every task of the server; long polls answer at once.
     fn stop(&self) {
         self.shutdown.cancel();
-        self.rooms.wakers().wake_all();
+        self.rooms.wakers().close();
     }
 
     pub(crate) fn is_local(&self, user_id: &UserId) -> bool {

@@ -62,6 +62,9 @@ struct Options {
     /// Serve the fault dial at /_fault, to whoever asks
     #[arg(long)]
     fault_control: bool,
+    /// Serve what the server counts at /metrics, for Prometheus, to whoever asks
+    #[arg(long)]
+    metrics: bool,
 }
 
 #[tokio::main]
@@ -90,7 +93,8 @@ async fn run(options: Options) -> Result<()> {
         .rate_limits(!options.no_rate_limit)
         .drafts(options.drafts)
         .draft_provisioning(options.draft_provisioning)
-        .fault_control(options.fault_control);
+        .fault_control(options.fault_control)
+        .metrics(options.metrics);
     if let Some(path) = options.data_dir {
         builder = builder.data_dir(path);
     }

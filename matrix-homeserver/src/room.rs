@@ -17,6 +17,7 @@ use crate::{
 
 mod aggregations;
 mod check;
+mod counts;
 mod create;
 mod error;
 mod filter;
@@ -42,6 +43,7 @@ mod wakers;
 mod write;
 
 pub(crate) use self::{
+    counts::EventCounts,
     error::RoomError,
     filter::{
         EventFormat, FilterDefinition, RoomEventFilter, RoomFilter, lets_room_through, lets_through,
@@ -92,6 +94,7 @@ struct Inner {
     users: Arc<UserRooms>,
     transactions: Transactions,
     wakers: Arc<Wakers>,
+    counts: EventCounts,
     /// The rooms that were asked for.
     rooms: RwLock<HashMap<OwnedRoomId, Arc<Room>>>,
 }
@@ -129,6 +132,7 @@ impl Rooms {
             users: Arc::new(UserRooms::new(store.clone())),
             transactions: Transactions::open(store.clone())?,
             wakers: Arc::default(),
+            counts: EventCounts::default(),
             rooms: RwLock::default(),
             store,
         };
@@ -172,6 +176,16 @@ impl Rooms {
     /// Who waits for something to happen. Whatever `/sync` tells beside rooms wakes its readers here.
     pub(crate) fn wakers(&self) -> &Arc<Wakers> {
         &self.inner.wakers
+    }
+
+    /// How many events were accepted.
+    pub(crate) fn counts(&self) -> &EventCounts {
+        &self.inner.counts
+    }
+
+    /// How many rooms there are. Looks at all their keys.
+    pub(crate) fn count(&self) -> usize {
+        load::count(&self.inner.store)
     }
 
     /// The rooms that a user has or had to do with.

@@ -20,6 +20,7 @@ use std::{
 
 mod committer;
 mod key;
+mod metrics;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -29,6 +30,7 @@ use self::committer::Committer;
 pub(crate) use self::{
     committer::Pending,
     key::{KeyBuf, key},
+    metrics::CommitMetrics,
     tree::Tree,
     write_set::WriteSet,
 };
@@ -254,6 +256,16 @@ impl Store {
     /// Everything up to here is written, as safely as the store's [`Durability`] says, and can be shown.
     pub(crate) fn frontier(&self) -> Position {
         self.inner.committer.frontier()
+    }
+
+    /// How the commits go.
+    pub(crate) fn metrics(&self) -> &CommitMetrics {
+        self.inner.committer.metrics()
+    }
+
+    /// How many sets wait for the committer.
+    pub(crate) fn waiting(&self) -> usize {
+        self.inner.committer.waiting()
     }
 
     /// How many commits have failed. A set that is built on what an earlier set stages has to say so by

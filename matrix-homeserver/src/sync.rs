@@ -81,7 +81,7 @@ impl Sync {
             let mut woken = std::pin::pin!(waiting.notified());
             woken.as_mut().enable();
             let response = self.build(&request)?;
-            if !response.is_empty() {
+            if !response.is_empty() || self.rooms.wakers().are_closed() {
                 return Ok(response);
             }
             // Whoever waits keeps as little as possible.

@@ -164,6 +164,11 @@ impl Users {
         read_json(&self.store, account_key(user_id))
     }
 
+    /// How many users there are, also deactivated ones. Looks at all their keys.
+    pub(crate) fn count(&self) -> usize {
+        self.store.scan_prefix(Tree::Account, key(["user"])).count()
+    }
+
     pub(crate) fn exists(&self, user_id: &UserId) -> Result<bool, StoreError> {
         if self.known.read().contains(user_id) {
             return Ok(true);

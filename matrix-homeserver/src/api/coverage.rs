@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use reqwest::Method;
 
-use super::{Routes, fault_control, sections};
+use super::{Routes, fault_control, metrics, sections};
 use crate::{Homeserver, testing::http_client};
 
 const DOCUMENT: &str = include_str!("../../../docs/spec-coverage.md");
@@ -58,7 +58,10 @@ fn newest(endpoint: &str) -> String {
 
 /// Every path of the router, under the first of its prefixes.
 fn paths() -> Vec<String> {
-    let tables = sections().into_iter().chain([fault_control::routes()]).flat_map(|routes| routes.table);
+    let tables = sections()
+        .into_iter()
+        .chain([fault_control::routes(), metrics::routes()])
+        .flat_map(|routes| routes.table);
     let mut paths: Vec<_> = tables
         .map(|(path, family, _)| {
             let prefix =
@@ -89,7 +92,7 @@ async fn served(homeserver: &Homeserver, path: &str) -> Vec<Method> {
 }
 
 async fn everything() -> Homeserver {
-    let builder = Homeserver::builder("hs.test").drafts(true).fault_control(true);
+    let builder = Homeserver::builder("hs.test").drafts(true).fault_control(true).metrics(true);
     builder.registration_shared_secret("secret").start().await.unwrap()
 }
 

@@ -1,9 +1,9 @@
 //! What every request goes through: CORS, and a net under the handlers.
 
-use std::{convert::Infallible, net::IpAddr, panic::AssertUnwindSafe};
+use std::{convert::Infallible, net::IpAddr, panic::AssertUnwindSafe, time::Instant};
 
 use axum::{
-    extract::{FromRequestParts, Request, State},
+    extract::{FromRequestParts, MatchedPath, Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -22,6 +22,7 @@ pub(super) async fn guard(State(app): State<AppState>, request: Request, next: N
         open_to_web(response.headers_mut());
         return response;
     }
+    let asked = Asked::of(&request);
     let struck = app.faults.on_route(request.method(), request.uri().path());
     struck.wait().await;
     match struck.fault {
@@ -43,7 +44,28 @@ pub(super) async fn guard(State(app): State<AppState>, request: Request, next: N
         app.metrics.server_errors.inc();
     }
     open_to_web(response.headers_mut());
+    asked.answered(&app, response.status());
     response
+}
+
+/// What is counted of a request.
+struct Asked {
+    method: Method,
+    /// None where no route has the path.
+    route: Option<MatchedPath>,
+    at: Instant,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        Self { method: request.method().clone(), route, at: Instant::now() }
+    }
+
+    fn answered(&self, app: &AppState, status: StatusCode) {
+        let route = self.route.as_ref().map_or("unknown", MatchedPath::as_str);
+        app.metrics.answered(&self.method, route, status.as_u16(), self.at.elapsed());
+    }
 }
 
 /// Marks an answer that is not to be sent: the connection ends instead.

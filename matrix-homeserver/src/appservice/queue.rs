@@ -134,6 +134,12 @@ impl Queues {
         self.store.scan_prefix(Tree::Appservice, row_key(appservice)).count()
     }
 
+    /// The event that waits longest, by its number.
+    pub(super) fn oldest(&self, appservice: &str) -> Result<Option<u64>, StoreError> {
+        let first = self.store.scan_prefix(Tree::Appservice, row_key(appservice)).next();
+        first.map(|row| position_of(&row?.1).map(|number| number.0)).transpose()
+    }
+
     /// The transaction that was on its way when the server stopped, if there was one.
     pub(super) fn frozen(&self, appservice: &str) -> Result<Option<Frozen>, StoreError> {
         let Some(row) = self.store.get(Tree::Appservice, frozen_key(appservice))? else { return Ok(None) };

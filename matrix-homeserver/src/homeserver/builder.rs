@@ -210,6 +210,14 @@ impl HomeserverBuilder {
         self
     }
 
+    /// Whether what the server counts is served at `/metrics`, for Prometheus: requests by route and status with their
+    /// latency, events, commits, requests that wait, the queues of the application services, rooms, users, memory.
+    /// Nothing protects it. Default: no.
+    pub fn metrics(mut self, served: bool) -> Self {
+        self.adjust.metrics = served;
+        self
+    }
+
     /// The wait after the first transaction that failed; every further failure doubles it, up to 512 s. Default: 1 s.
     pub fn appservice_backoff(mut self, first: Duration) -> Self {
         self.adjust.appservice_backoff = first;

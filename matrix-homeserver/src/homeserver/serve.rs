@@ -3,7 +3,11 @@
 use std::{net::SocketAddr, pin::pin, time::Duration};
 
 use axum::{Router, body::Body};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    body::{Body as _, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -54,16 +58,24 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, shutdow
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(Peer(Some(peer.ip())));
-        let (head, body) = request.into_parts();
-        let body = SharedBody::new(body);
-        let request = http::Request::from_parts(head, Body::new(body.clone()));
+        // A client that waits to be asked for its body does not send it in vain.
+        let asks_first = request.headers().contains_key(http::header::EXPECT);
+        let (request, shared) = if request.body().is_end_stream() || asks_first {
+            (request.map(Body::new), None)
+        } else {
+            let (head, body) = request.into_parts();
+            let body = SharedBody::new(body);
+            (http::Request::from_parts(head, Body::new(body.clone())), Some(body))
+        };
         let answered = router.clone().oneshot(request);
         async move {
             let Ok(response) = answered.await;
             if response.extensions().get::<Cut>().is_some() {
                 return Err(ConnectionCut);
             }
-            body.discard().await;
+            if let Some(body) = shared {
+                body.discard().await;
+            }
             Ok(response)
         }
     });

@@ -92,6 +92,11 @@ pub(super) fn exists(store: &Store, room_id: &RoomId) -> Result<bool, StoreError
     store.contains(Tree::Room, id_key(room_id))
 }
 
+/// How many rooms there are.
+pub(super) fn count(store: &Store) -> usize {
+    store.scan_prefix(Tree::Room, key(["id"])).count()
+}
+
 /// Reads a room.
 pub(super) fn load(store: &Store, room_id: &RoomId) -> Result<Option<Room>, StoreError> {
     let Some(row) = store.get(Tree::Room, id_key(room_id))? else { return Ok(None) };

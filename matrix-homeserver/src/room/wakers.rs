@@ -1,6 +1,13 @@
 //! Who waits for something to happen.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use parking_lot::RwLock;
 use ruma::{OwnedUserId, UserId};
@@ -17,6 +24,7 @@ pub(crate) struct Wakers {
     waiting: RwLock<HashMap<OwnedUserId, (usize, Arc<Notify>)>>,
     /// For those who look at a room that they are not in.
     rooms: Notify,
+    closed: AtomicBool,
 }
 
 /// A registration, until it is dropped.
@@ -66,17 +74,24 @@ impl Wakers {
         }
     }
 
-    /// Wakes everybody, when the server stops.
-    pub(crate) fn wake_all(&self) {
+    /// Wakes everybody for good, when the server stops.
+    pub(crate) fn close(&self) {
+        // Before anybody is woken, and before those look who are only about to wait.
+        self.closed.store(true, Ordering::Release);
         self.rooms.notify_waiters();
         for (_, notify) in self.waiting.read().values() {
             notify.notify_waiters();
         }
     }
 
-    /// How many users wait.
-    pub(crate) fn len(&self) -> usize {
-        self.waiting.read().len()
+    /// How many requests wait.
+    pub(crate) fn requests(&self) -> usize {
+        self.waiting.read().values().map(|(count, _)| count).sum()
+    }
+
+    /// Whether the server stops: nothing is worth waiting for any more.
+    pub(crate) fn are_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 }
 
@@ -101,7 +116,7 @@ impl Drop for Waiting<'_> {
 
 impl fmt::Debug for Wakers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wakers").field("waiting", &self.len()).finish()
+        f.debug_struct("Wakers").field("waiting", &self.waiting.read().len()).finish_non_exhaustive()
     }
 }
 

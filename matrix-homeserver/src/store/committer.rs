@@ -14,12 +14,13 @@ use std::{
     },
     task::{Context, Poll, ready},
     thread::JoinHandle,
+    time::Instant,
 };
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use super::{Durability, Position, StoreError, Tree, WriteSet, key, write_set::Row};
+use super::{CommitMetrics, Durability, Position, StoreError, Tree, WriteSet, key, write_set::Row};
 
 /// How many sets are written as one batch. Reads wait while a batch is applied.
 const MAX_SETS: usize = 64;
@@ -86,6 +87,7 @@ struct Shared {
     generation: AtomicU64,
     durability: Durability,
     frontier: AtomicU64,
+    metrics: CommitMetrics,
     #[cfg(test)]
     fail_next: std::sync::atomic::AtomicBool,
 }
@@ -109,6 +111,7 @@ impl Committer {
             generation: AtomicU64::new(0),
             durability,
             frontier: AtomicU64::new(frontier.0),
+            metrics: CommitMetrics::default(),
             #[cfg(test)]
             fail_next: std::sync::atomic::AtomicBool::new(false),
         });
@@ -140,6 +143,14 @@ impl Committer {
 
     pub(super) fn frontier(&self) -> Position {
         Position(self.shared.frontier.load(Ordering::Acquire))
+    }
+
+    pub(super) fn metrics(&self) -> &CommitMetrics {
+        &self.shared.metrics
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.shared.staged.items.lock().0.len()
     }
 
     pub(super) fn generation(&self) -> u64 {
@@ -263,7 +274,12 @@ impl Shared {
 
 fn commit_loop(shared: &Shared) {
     while let Some(mut batch) = shared.staged.next(take_batch) {
-        match shared.apply(&mut batch) {
+        let began = Instant::now();
+        let applied = shared.apply(&mut batch);
+        shared.metrics.seconds.observe(began.elapsed().as_secs_f64());
+        #[expect(clippy::cast_precision_loss, reason = "a batch has at most a few dozen sets")]
+        shared.metrics.batch.observe(batch.len() as f64);
+        match applied {
             Ok(()) => shared.publish(batch),
             Err(error) => shared.fail(batch, &error),
         }

@@ -212,7 +212,7 @@ async fn a_request_waits_until_something_happens_and_no_longer() {
     client.next().await;
     client.request.timeout = Duration::from_secs(20);
     let waiting = tokio::spawn(async move { (client.next().await, client) });
-    while server.fixture.rooms.wakers().len() == 0 {
+    while server.fixture.rooms.wakers().requests() == 0 {
         tokio::task::yield_now().await;
     }
     server.fixture.send(&other, "carol", "not for alice").await.unwrap();
@@ -221,7 +221,7 @@ async fn a_request_waits_until_something_happens_and_no_longer() {
     let (response, mut client) =
         tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap().unwrap();
     assert_eq!(bodies(&response["rooms"]["join"][room.as_str()]), ["hello"]);
-    assert_eq!(server.fixture.rooms.wakers().len(), 0);
+    assert_eq!(server.fixture.rooms.wakers().requests(), 0);
     client.request.timeout = Duration::from_millis(20);
     assert_eq!(client.next().await["rooms"], Value::Null);
 }

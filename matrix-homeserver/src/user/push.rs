@@ -5,9 +5,10 @@
 //!
 //! [push rules]: https://spec.matrix.org/v1.19/client-server-api/#push-rules
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, num::NonZeroUsize, sync::Arc};
 
-use parking_lot::RwLock;
+use lru::LruCache;
+use parking_lot::{Mutex, RwLock};
 use ruma::{
     OwnedUserId, UserId,
     push::{Action, PushConditionRoomCtx, Ruleset},
@@ -25,11 +26,25 @@ use crate::store::StoreError;
 /// The kind of account data that holds the rules.
 pub(crate) const PUSH_RULES: &str = "m.push_rules";
 
-/// The rules of those who were asked for, and the one who changes rules.
-#[derive(Debug, Default)]
+/// Of how many users the rules are kept in memory. They take some kilobytes each.
+const KEPT: NonZeroUsize = NonZeroUsize::new(512).expect("not zero");
+
+/// The rules of those who were asked for last, and the one who changes rules.
+#[derive(Debug)]
 pub(super) struct PushRules {
-    known: RwLock<HashMap<OwnedUserId, Arc<Ruleset>>>,
+    known: Mutex<LruCache<OwnedUserId, Arc<Ruleset>>>,
+    /// How often the rules of a user were changed since the server started.
+    changes: RwLock<HashMap<OwnedUserId, u64>>,
     changing: tokio::sync::Mutex<()>,
+}
+
+impl Default for PushRules {
+    fn default() -> Self {
+        // Not with its capacity: the table would be allocated at once.
+        let mut known = LruCache::unbounded();
+        known.resize(KEPT);
+        Self { known: Mutex::new(known), changes: RwLock::default(), changing: tokio::sync::Mutex::default() }
+    }
 }
 
 #[derive(Deserialize)]
@@ -40,9 +55,10 @@ struct StoredRules {
 impl Users {
     /// The push rules of a user.
     pub(crate) fn push_rules(&self, user_id: &UserId) -> Result<Arc<Ruleset>, StoreError> {
-        if let Some(rules) = self.push.known.read().get(user_id) {
+        if let Some(rules) = self.push.known.lock().get(user_id) {
             return Ok(rules.clone());
         }
+        let revision = self.push_rules_revision(user_id);
         let mut rules = Ruleset::server_default(user_id);
         if let Some(content) = self.account_data(user_id, Scope::Global, PUSH_RULES)? {
             let stored: StoredRules = serde_json::from_str(content.get())
@@ -52,8 +68,17 @@ impl Users {
             rules.update_with_server_default(defaults);
         }
         let rules = Arc::new(rules);
-        // A change that is made meanwhile comes later and stays.
-        Ok(self.push.known.write().entry(user_id.to_owned()).or_insert(rules).clone())
+        let mut known = self.push.known.lock();
+        // A change that was made meanwhile is not undone.
+        if self.push_rules_revision(user_id) == revision {
+            known.put(user_id.to_owned(), rules.clone());
+        }
+        Ok(rules)
+    }
+
+    /// Becomes another number when the rules of a user change.
+    pub(crate) fn push_rules_revision(&self, user_id: &UserId) -> u64 {
+        self.push.changes.read().get(user_id).copied().unwrap_or_default()
     }
 
     /// Changes the push rules of a user, unless the change is refused.
@@ -66,7 +91,9 @@ impl Users {
         let mut rules = Ruleset::clone(&*self.push_rules(user_id)?);
         change(&mut rules)?;
         self.set_account_data(user_id, Scope::Global, PUSH_RULES, &rules_content(&rules)).await?;
-        self.push.known.write().insert(user_id.to_owned(), Arc::new(rules));
+        let mut known = self.push.known.lock();
+        *self.push.changes.write().entry(user_id.to_owned()).or_default() += 1;
+        known.put(user_id.to_owned(), Arc::new(rules));
         Ok(())
     }
 }

@@ -63,7 +63,8 @@ impl Read {
 #[derive(Debug, Clone)]
 struct Counted {
     read: Read,
-    rules: Arc<Ruleset>,
+    /// [`Users::push_rules_revision`].
+    rules: u64,
     ignored: Arc<HashSet<OwnedUserId>>,
     upto: Position,
     unread: Unread,
@@ -99,13 +100,13 @@ impl UnreadCounter {
         let Some(room) = self.rooms.get(room_id)? else { return Ok(Unread::default()) };
         let upto = room.position();
         let read = self.read(user_id, room_id)?;
-        let rules = self.users.push_rules(user_id)?;
+        let rules = self.users.push_rules_revision(user_id);
         let ignored = self.users.ignored(user_id)?;
         let key = (user_id.to_owned(), room_id.to_owned());
         let known = self.counted.lock().get(&key).cloned();
         let known = known.filter(|known| {
             known.read == read
-                && Arc::ptr_eq(&known.rules, &rules)
+                && known.rules == rules
                 && Arc::ptr_eq(&known.ignored, &ignored)
                 && known.upto <= upto
         });
@@ -131,6 +132,7 @@ impl UnreadCounter {
         counted: &mut Counted,
     ) -> Result<(), RoomError> {
         let entries = self.entries(room, counted.upto, upto)?;
+        // Where nothing is to be rated, the rules are not read.
         let mut rater = None;
         for entry in entries {
             if entry.event.pdu.sender == user_id || counted.ignored.contains(&entry.event.pdu.sender) {
@@ -142,9 +144,9 @@ impl UnreadCounter {
             }
             let rater = match &mut rater {
                 Some(rater) => rater,
-                none => none.insert(self.context(user_id, room)?),
+                none => none.insert((self.users.push_rules(user_id)?, self.context(user_id, room)?)),
             };
-            let actions = rate(&counted.rules, rater, &entry.event);
+            let actions = rate(&rater.0, &rater.1, &entry.event);
             let (notifies, highlights) = (
                 u64::from(actions.iter().any(Action::should_notify)),
                 u64::from(actions.iter().any(Action::is_highlight)),

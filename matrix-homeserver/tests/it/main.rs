@@ -23,6 +23,7 @@ mod legacy_presence;
 mod legacy_stream;
 mod media;
 mod oauth2;
+mod operation;
 mod people;
 mod profiles;
 mod program;

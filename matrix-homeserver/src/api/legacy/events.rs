@@ -87,7 +87,7 @@ async fn wait(
         });
         woken.as_mut().enable();
         let (chunk, end) = look(app, wanted)?;
-        if !chunk.is_empty() || Instant::now() >= deadline {
+        if !chunk.is_empty() || Instant::now() >= deadline || app.rooms.wakers().are_closed() {
             return Ok((chunk, end));
         }
         let _ = timeout_at(deadline, woken).await;

@@ -89,7 +89,9 @@ impl Rooms {
 
         let (shown, view) = (room.clone(), after.clone());
         let entry = (event.clone(), after.state.root());
+        let count = self.inner.counts.of(&event.pdu);
         set.on_commit(move |_| {
+            count.inc();
             let position = position.get().copied().unwrap_or_default();
             shown.publish(view, TimelineEntry { position, event: entry.0, state_after: entry.1 });
         });
