@@ -39,6 +39,7 @@ mod observers;
 mod profiles;
 mod provision;
 mod serve;
+mod succession;
 mod summaries;
 
 use self::observers::Observers;

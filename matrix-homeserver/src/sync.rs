@@ -19,6 +19,7 @@ use crate::{
 
 mod extras;
 mod fields;
+mod lazy;
 mod outside;
 mod response;
 mod room;
@@ -53,6 +54,7 @@ pub(crate) struct SyncRequest {
 pub(crate) struct Sync {
     rooms: Rooms,
     extras: Arc<dyn SyncExtras>,
+    lazy: Arc<lazy::LazyMembers>,
 }
 
 impl fmt::Debug for Sync {
@@ -63,7 +65,7 @@ impl fmt::Debug for Sync {
 
 impl Sync {
     pub(crate) fn new(rooms: Rooms, extras: Arc<dyn SyncExtras>) -> Self {
-        Self { rooms, extras }
+        Self { rooms, extras, lazy: Arc::new(lazy::LazyMembers::new()) }
     }
 
     /// What has happened since the client's last request; waits for something to happen if nothing has.

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     homeserver::Limit,
     room::{CreateRoom, InitialState, JsonObject, Preset},
+    user::Scope,
 };
 
 pub(super) fn routes() -> Routes {
@@ -188,9 +189,17 @@ async fn invitees(
 }
 
 /// The profile of somebody who is about to be invited, after application services had the chance to make them.
+/// Whoever wants no invitations gets none
+/// ([invite permission](https://spec.matrix.org/v1.19/client-server-api/#invite-permission)).
 pub(super) async fn invitee(app: &AppState, user_id: &UserId) -> ApiResult<JsonObject> {
     if app.is_local(user_id) {
         app.user_exists_or_is_made(user_id).await?;
+        let permission = app.users.account_data(user_id, Scope::Global, "m.invite_permission_config")?;
+        let permission =
+            permission.and_then(|permission| serde_json::from_str::<Value>(permission.get()).ok());
+        if permission.is_some_and(|permission| permission["default_action"] == "block") {
+            return Err(ApiError::invite_blocked("the user wants no invitations"));
+        }
     }
     if app.users.blocks_invites(user_id)? {
         let text = "the user does not want to be invited";

@@ -57,6 +57,7 @@ kinds! {
     unknown = BAD_REQUEST "M_UNKNOWN";
     bad_state = FORBIDDEN "M_BAD_STATE";
     duplicate_annotation = BAD_REQUEST "M_DUPLICATE_ANNOTATION";
+    invite_blocked = FORBIDDEN "M_INVITE_BLOCKED";
     bad_alias = BAD_REQUEST "M_BAD_ALIAS";
     invalid_room_state = BAD_REQUEST "M_INVALID_ROOM_STATE";
     unsupported_room_version = BAD_REQUEST "M_UNSUPPORTED_ROOM_VERSION";

@@ -2,7 +2,7 @@
 
 use axum::{
     extract::State,
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
 use ruma::{
     OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomId, RoomOrAliasId, UserId,
@@ -31,9 +31,25 @@ pub(super) fn routes() -> Routes {
         .action("/rooms/{room_id}/invite", post(invite_user))
         .action("/rooms/{room_id}/leave", post(leave_room))
         .action("/rooms/{room_id}/forget", post(forget_room))
-        .action("/rooms/{room_id}/kick", post(kick))
-        .action("/rooms/{room_id}/ban", post(ban))
-        .action("/rooms/{room_id}/unban", post(unban))
+        .action("/rooms/{room_id}/kick", of_another(MembershipAction::Kick))
+        .action("/rooms/{room_id}/ban", of_another(MembershipAction::Ban))
+        .action("/rooms/{room_id}/unban", of_another(MembershipAction::Unban))
+}
+
+/// The operations `kick`, `ban` and `unban`, which differ in what they do only.
+fn of_another(action: MembershipAction) -> MethodRouter<AppState> {
+    post(
+        move |State(app): State<AppState>,
+              requester: Requester,
+              Segments(room_id): Segments<OwnedRoomId>,
+              Params(massaged): Params<Massaged>,
+              Json(target): Json<Target>| async move {
+            let user_id = target.user_id()?;
+            let content = Reason { reason: target.reason }.add_to(JsonObject::new());
+            change(&app, &requester, &user_id, &room_id, action, content, massaged).await?;
+            ApiResult::Ok(Empty)
+        },
+    )
 }
 
 async fn get_joined_rooms(State(app): State<AppState>, requester: Requester) -> ApiResult<Reply<Value>> {
@@ -93,6 +109,7 @@ async fn join(
     app.may_join_as_guest(requester, &room_id)?;
     let content = reason.add_to(app.member_content(&requester.user_id)?);
     change(app, requester, &requester.user_id, &room_id, MembershipAction::Join, content, massaged).await?;
+    app.take_along(&requester.user_id, &room_id).await?;
     Ok(Reply(json!({"room_id": room_id})))
 }
 
@@ -187,50 +204,6 @@ async fn invite_user(
     let profile = invitee(&app, &user_id).await?;
     let content = Reason { reason: target.reason }.add_to(profile);
     change(&app, &requester, &user_id, &room_id, MembershipAction::Invite, content, massaged).await?;
-    Ok(Empty)
-}
-
-async fn kick(
-    State(app): State<AppState>,
-    requester: Requester,
-    Segments(room_id): Segments<OwnedRoomId>,
-    Params(massaged): Params<Massaged>,
-    Json(target): Json<Target>,
-) -> ApiResult<Empty> {
-    change_other(&app, &requester, &room_id, MembershipAction::Kick, target, massaged).await
-}
-
-async fn ban(
-    State(app): State<AppState>,
-    requester: Requester,
-    Segments(room_id): Segments<OwnedRoomId>,
-    Params(massaged): Params<Massaged>,
-    Json(target): Json<Target>,
-) -> ApiResult<Empty> {
-    change_other(&app, &requester, &room_id, MembershipAction::Ban, target, massaged).await
-}
-
-async fn unban(
-    State(app): State<AppState>,
-    requester: Requester,
-    Segments(room_id): Segments<OwnedRoomId>,
-    Params(massaged): Params<Massaged>,
-    Json(target): Json<Target>,
-) -> ApiResult<Empty> {
-    change_other(&app, &requester, &room_id, MembershipAction::Unban, target, massaged).await
-}
-
-async fn change_other(
-    app: &AppState,
-    requester: &Requester,
-    room_id: &RoomId,
-    action: MembershipAction,
-    target: Target,
-    massaged: Massaged,
-) -> ApiResult<Empty> {
-    let user_id = target.user_id()?;
-    let content = Reason { reason: target.reason }.add_to(JsonObject::new());
-    change(app, requester, &user_id, room_id, action, content, massaged).await?;
     Ok(Empty)
 }
 

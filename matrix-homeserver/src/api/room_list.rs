@@ -32,6 +32,12 @@ pub(super) fn routes() -> Routes {
 struct Page {
     limit: Option<usize>,
     since: Option<String>,
+    server: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Whose {
+    server: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -56,19 +62,26 @@ async fn get_public_rooms(
     Params(page): Params<Page>,
 ) -> ApiResult<Reply<Value>> {
     let query = Query { limit: page.limit, since: page.since, ..Query::default() };
-    public_rooms(&app, &query).map(Reply)
+    public_rooms(&app, page.server.as_deref(), &query).map(Reply)
 }
 
 async fn query_public_rooms(
     State(app): State<AppState>,
     _: Requester,
+    Params(whose): Params<Whose>,
     OptionalJson(query): OptionalJson<Query>,
 ) -> ApiResult<Reply<Value>> {
-    public_rooms(&app, &query).map(Reply)
+    public_rooms(&app, whose.server.as_deref(), &query).map(Reply)
 }
 
-fn public_rooms(app: &AppState, query: &Query) -> ApiResult<Value> {
+fn public_rooms(app: &AppState, server: Option<&str>, query: &Query) -> ApiResult<Value> {
+    if server.is_some_and(|server| server != app.config.server_name) {
+        return Err(ApiError::not_found("this server asks no other for its rooms"));
+    }
     let mut listed = match &query.third_party_instance_id {
+        Some(_) if query.include_all_networks => {
+            return Err(ApiError::invalid_param("third_party_instance_id names one network of all"));
+        }
         Some(network) => app.directory.listed_on(Some(network)),
         None => app.directory.listed(),
     };
@@ -87,23 +100,57 @@ fn public_rooms(app: &AppState, query: &Query) -> ApiResult<Value> {
     }
     found.sort_by_key(|summary| Reverse(summary["num_joined_members"].as_u64()));
     let total = found.len();
-    let start = match query.since.as_deref() {
-        Some(since) => since
-            .parse::<usize>()
-            .map_err(|_| ApiError::invalid_param("since is not a token of this server"))?,
-        None => 0,
-    };
-    let limit = query.limit.unwrap_or(MAX_LIMIT).clamp(1, MAX_LIMIT);
-    let page: Vec<Value> = found.into_iter().skip(start).take(limit).collect();
-    let end = start.saturating_add(page.len());
+    let place = query.since.as_deref().map(Place::parse).transpose()?.unwrap_or(Place::From(0));
+    let (start, end) = place.page(query.limit.unwrap_or(MAX_LIMIT).clamp(1, MAX_LIMIT), total);
+    let page: Vec<Value> = found.drain(start..end).collect();
     let mut reply = json!({"chunk": page, "total_room_count_estimate": total});
     if end < total {
-        reply["next_batch"] = end.to_string().into();
+        reply["next_batch"] = Place::From(end).token().into();
     }
     if start > 0 {
-        reply["prev_batch"] = start.saturating_sub(limit).to_string().into();
+        reply["prev_batch"] = Place::Before(start).token().into();
     }
     Ok(reply)
+}
+
+/// Where a page of the list is. The token alone says in which direction to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    From(usize),
+    Before(usize),
+}
+
+impl Place {
+    fn parse(token: &str) -> ApiResult<Self> {
+        let unknown = || ApiError::invalid_param("since is not a token of this server");
+        let number = |number: &str| number.parse().map_err(|_| unknown());
+        match (token.strip_prefix('n'), token.strip_prefix('p')) {
+            (Some(from), _) => number(from).map(Self::From),
+            (_, Some(before)) => number(before).map(Self::Before),
+            _ => Err(unknown()),
+        }
+    }
+
+    fn token(self) -> String {
+        match self {
+            Self::From(number) => format!("n{number}"),
+            Self::Before(number) => format!("p{number}"),
+        }
+    }
+
+    /// Where a page of a list starts and ends.
+    fn page(self, limit: usize, total: usize) -> (usize, usize) {
+        match self {
+            Self::From(start) => {
+                let start = start.min(total);
+                (start, start.saturating_add(limit).min(total))
+            }
+            Self::Before(end) => {
+                let end = end.min(total);
+                (end.saturating_sub(limit), end)
+            }
+        }
+    }
 }
 
 fn matches(summary: &Value, filter: &Filter) -> bool {

@@ -7,7 +7,7 @@ use axum::{
 };
 use ruma::{
     MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, UInt,
-    events::{StateEventType, TimelineEventType},
+    events::{StateEventType, TimelineEventType, room::member::MembershipState},
 };
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     homeserver::Limit,
-    room::{Append, TxnKey},
+    room::{Append, JsonObject, MembershipAction, MembershipChange, TxnKey},
 };
 
 pub(super) fn routes() -> Routes {
@@ -223,7 +223,7 @@ async fn put_state(
     app.throttle_user(Limit::Message, requester)?;
     let content = content(body)?;
     if event_type == TimelineEventType::RoomMember {
-        before_membership(app, requester, &room_id, &state_key, &content).await?;
+        return put_membership(app, requester, room_id, &state_key, massaged, &content).await;
     }
     if event_type == TimelineEventType::RoomCanonicalAlias {
         check_aliases(app, requester, &room_id, &content)?;
@@ -246,27 +246,48 @@ async fn put_state(
     Ok(sent(&event_id))
 }
 
-/// Guests join only where they may. Application services make those who are invited by a state event, as by an invitation.
-async fn before_membership(
+/// A membership that is changed by its state event is changed as by any other request: guests join only where they may,
+/// application services make those who are invited, and restricted rooms ask the server who may join.
+async fn put_membership(
     app: &AppState,
     requester: &Requester,
-    room_id: &RoomId,
+    room_id: OwnedRoomId,
     state_key: &str,
+    massaged: Massaged,
     content: &RawValue,
-) -> ApiResult<()> {
-    #[derive(Deserialize)]
-    struct Membership {
-        membership: Option<String>,
-    }
-    let Membership { membership } =
-        serde_json::from_str(content.get()).map_err(|_| ApiError::bad_json("membership is not a string"))?;
-    let user_id = OwnedUserId::try_from(state_key)
+) -> ApiResult<Reply<Value>> {
+    let content: JsonObject =
+        serde_json::from_str(content.get()).map_err(|_| ApiError::bad_json("the content is no object"))?;
+    let target = OwnedUserId::try_from(state_key)
         .map_err(|_| ApiError::bad_json("the state key of a member event is a user ID"))?;
-    match membership.as_deref() {
-        Some("invite") => invitee(app, &user_id).await.map(drop),
-        Some("join") => app.may_join_as_guest(requester, room_id),
-        _ => Ok(()),
+    let own = target == requester.user_id;
+    let action = match content.get("membership").and_then(Value::as_str) {
+        Some("join") => MembershipAction::Join,
+        Some("invite") => MembershipAction::Invite,
+        Some("knock") => MembershipAction::Knock,
+        Some("ban") => MembershipAction::Ban,
+        Some("leave") if own => MembershipAction::Leave,
+        Some("leave") if app.rooms.membership_of(&room_id, &target)? == Some(MembershipState::Ban) => {
+            MembershipAction::Unban
+        }
+        Some("leave") => MembershipAction::Kick,
+        _ => return Err(ApiError::bad_json("membership is not one that a user can have")),
+    };
+    match action {
+        MembershipAction::Invite => drop(invitee(app, &target).await?),
+        MembershipAction::Join => app.may_join_as_guest(requester, &room_id)?,
+        _ => {}
     }
+    let change = MembershipChange {
+        room_id,
+        sender: requester.user_id.clone(),
+        target,
+        action,
+        content,
+        origin_server_ts: massaged.timestamp(requester),
+        txn: None,
+    };
+    Ok(sent(&app.rooms.membership(change).await?))
 }
 
 /// Canonical aliases have to lead to the room. Those that were there before are left in peace.

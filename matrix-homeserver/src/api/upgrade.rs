@@ -61,13 +61,19 @@ async fn upgrade_room(
     if !app.may_send(&room_id, &requester.user_id, &TimelineEventType::from("m.room.tombstone"))? {
         return Err(ApiError::forbidden("you may not upgrade this room"));
     }
-    let request = successor(&app, &requester, &room, version, &body.additional_creators)?;
+    let mut request = successor(&app, &requester, &room, version, &body.additional_creators)?;
+    let levels = with_power_for(&requester, &mut request);
     let replacement = app.rooms.create(request).await?;
     let tombstone = json!({"body": "This room has been replaced", "replacement_room": replacement});
     set_state(&app, &requester, &room_id, "m.room.tombstone", &tombstone).await?;
     copy_bans(&app, &requester, &room, &replacement).await;
+    if let Some(levels) = levels {
+        set_state(&app, &requester, &replacement, "m.room.power_levels", &levels.into()).await?;
+    }
+    move_canonical_alias(&app, &requester, &room_id).await;
     move_listing(&app, &room_id, &replacement).await?;
     quieten(&app, &requester, &room_id).await;
+    app.take_along(&requester.user_id, &replacement).await?;
     Ok(Reply(json!({"replacement_room": replacement})))
 }
 
@@ -100,6 +106,14 @@ fn successor(
         if let Some(content) = app.state_content(room_id, &kind, "")? {
             let event_type = TimelineEventType::from(kind.to_string());
             initial_state.push(InitialState { event_type, state_key: String::new(), content });
+        }
+    }
+    for child in app.rooms.current_state_of_type(room_id, &StateEventType::SpaceChild)? {
+        let state_key = child.pdu.state_key.clone().unwrap_or_default();
+        // A child without content was taken out of the space.
+        if child.pdu.content.get() != "{}" {
+            let (event_type, content) = (child.pdu.event_type.clone(), child.pdu.content.clone());
+            initial_state.push(InitialState { event_type, state_key, content });
         }
     }
     let levels = successor_levels(app, requester, room, privileged, additional_creators)?;
@@ -157,6 +171,25 @@ fn successor_levels(
     Ok(levels)
 }
 
+/// Gives who makes the new room the power to do so, in versions where being its creator does not. Returns the levels
+/// that are to hold once the room is made, if they are others.
+fn with_power_for(requester: &Requester, request: &mut CreateRoom) -> Option<JsonObject> {
+    let rules = request.version.as_ref().and_then(RoomVersionId::rules)?;
+    if rules.authorization.explicitly_privilege_room_creators {
+        return None;
+    }
+    let levels = request.power_level_content_override.clone();
+    let needed = highest_level(&levels);
+    let users = request.power_level_content_override.entry("users").or_insert_with(|| json!({}));
+    let has = users[requester.user_id.as_str()].as_i64();
+    let has = has.or_else(|| levels.get("users_default")?.as_i64()).unwrap_or(0);
+    if has >= needed {
+        return None;
+    }
+    users.as_object_mut()?.insert(requester.user_id.to_string(), needed.into());
+    Some(levels)
+}
+
 /// What lets its holder do everything: the highest level that power levels ask for, at least 100.
 fn highest_level(levels: &JsonObject) -> i64 {
     let events = levels.get("events").and_then(Value::as_object);
@@ -209,6 +242,16 @@ async fn copy_bans(app: &AppState, requester: &Requester, room: &Room, replaceme
         if let Err(error) = app.rooms.membership(ban).await {
             tracing::warn!(room_id = %replacement, %user_id, %error, "a ban did not move with its room");
         }
+    }
+}
+
+/// The old room is not called by an alias any more that leads to the new one.
+async fn move_canonical_alias(app: &AppState, requester: &Requester, room_id: &RoomId) {
+    if !matches!(app.state_content(room_id, &StateEventType::RoomCanonicalAlias, ""), Ok(Some(_))) {
+        return;
+    }
+    if let Err(error) = set_state(app, requester, room_id, "m.room.canonical_alias", &json!({})).await {
+        tracing::debug!(%room_id, %error, "an upgraded room keeps its canonical alias");
     }
 }
 

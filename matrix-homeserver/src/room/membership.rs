@@ -23,6 +23,9 @@ use crate::{
     store::{Tree, WriteSet},
 };
 
+/// The field of a member event that names who let the user into a restricted room.
+const AUTHORISED_VIA: &str = "join_authorised_via_users_server";
+
 /// The parts of `m.room.join_rules` that a server acts on.
 #[derive(Deserialize)]
 struct JoinRules {
@@ -60,11 +63,13 @@ impl Rooms {
     ) -> Result<Proposal, RoomError> {
         check_action(change, &head.state)?;
         let mut content = change.content.clone();
+        // Who lets somebody into a restricted room is not for clients to say.
+        content.remove(AUTHORISED_VIA);
         content.insert("membership".to_owned(), change.action.membership().as_str().into());
         if change.action == MembershipAction::Join
             && let Some(authority) = self.restricted_join(room, head, &change.target)?
         {
-            content.insert("join_authorised_via_users_server".to_owned(), authority.as_str().into());
+            content.insert(AUTHORISED_VIA.to_owned(), authority.as_str().into());
         }
         Ok(Proposal {
             sender: change.sender.clone(),

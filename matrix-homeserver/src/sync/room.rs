@@ -239,10 +239,14 @@ impl View<'_> {
             }
         }
         if lazy {
-            for event in self.needed_members(&told, since, tail)? {
-                if lets_through(filter, &event.pdu) && !in_timeline.contains(&event.number) {
-                    events.push(self.render(&event, None)?);
-                }
+            let mut members = self.needed_members(&told, since, tail)?;
+            members.retain(|event| lets_through(filter, &event.pdu) && !in_timeline.contains(&event.number));
+            if !filter.include_redundant_members {
+                let room_id = &access.room.room_id;
+                self.sync.lazy.only_new(self.request, room_id, since, self.window.upto, &mut members);
+            }
+            for event in members {
+                events.push(self.render(&event, None)?);
             }
         }
         Ok((events, changed))

@@ -125,3 +125,51 @@ async fn stopping_the_server_ends_long_polls_at_once() {
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     let _ = polling.await.unwrap();
 }
+
+#[tokio::test]
+async fn members_are_loaded_as_they_are_needed_and_told_once() {
+    let server = Server::start().await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let bob = server.hs.user("bob").await.unwrap();
+    let carol = server.hs.user("carol").await.unwrap();
+    let room = alice.create_room(json!({"preset": "public_chat"})).await.unwrap();
+    bob.join(&room).await.unwrap();
+    carol.join(&room).await.unwrap();
+    for number in 0..3 {
+        alice.send_text(&room, &number.to_string()).await.unwrap();
+    }
+    let lazily = |redundant: bool| {
+        let lazy = json!({"lazy_load_members": true, "include_redundant_members": redundant});
+        let filter = json!({"room": {"state": lazy, "timeline": {"limit": 2}}});
+        matrix_homeserver::testing::encode(&filter.to_string())
+    };
+    let next = |filter: String, since: String| {
+        let (alice, room) = (alice.clone(), room.clone());
+        async move {
+            let told = alice.get(&format!("{V3}/sync?timeout=0&filter={filter}{since}")).await.unwrap();
+            let state = told["rooms"]["join"][room.as_str()]["state"]["events"].as_array().cloned();
+            let members =
+                state.unwrap_or_default().into_iter().filter(|event| event["type"] == "m.room.member");
+            let keys: Vec<_> = members.map(|event| event["state_key"].clone()).collect();
+            (keys, format!("&since={}", told["next_batch"].as_str().unwrap()))
+        }
+    };
+    let (members, first) = next(lazily(false), String::new()).await;
+    assert_eq!(members, ["@alice:hs.test"]);
+    bob.send_text(&room, "hi").await.unwrap();
+    let (members, second) = next(lazily(false), first.clone()).await;
+    assert_eq!(members, ["@bob:hs.test"]);
+    let (members, _) = next(lazily(false), first).await;
+    assert_eq!(members, ["@bob:hs.test"], "the answer before may be lost");
+    bob.send_text(&room, "again").await.unwrap();
+    let (members, third) = next(lazily(false), second.clone()).await;
+    assert_eq!(members, Vec::<serde_json::Value>::new());
+    let (members, _) = next(lazily(true), second).await;
+    assert_eq!(members, ["@bob:hs.test"]);
+    bob.put(&format!("{V3}/profile/@bob:hs.test/displayname"), json!({"displayname": "B"})).await.unwrap();
+    for number in 0..3 {
+        bob.send_text(&room, &number.to_string()).await.unwrap();
+    }
+    let (members, _) = next(lazily(false), third).await;
+    assert_eq!(members, ["@bob:hs.test"], "who has changed is told again");
+}
