@@ -36,6 +36,7 @@ mod guests;
 mod limits;
 mod metrics;
 mod observers;
+mod presence;
 mod profiles;
 mod provision;
 mod serve;
@@ -102,6 +103,8 @@ pub(crate) struct Config {
     pub(crate) appservice_backoff: Duration,
     /// How long an application service may take to answer one query.
     pub(crate) appservice_query_timeout: Duration,
+    /// How long after the last sign of them users count as offline.
+    pub(crate) presence_timeout: Duration,
     /// How long the drafts' paths are used, where an application service served nothing else, before today's are tried
     /// again.
     pub(crate) appservice_legacy_retry: Duration,
@@ -135,6 +138,7 @@ impl Config {
             max_upload_size: 50 << 20,
             appservice_backoff: Duration::from_secs(1),
             appservice_query_timeout: Duration::from_secs(20),
+            presence_timeout: Duration::from_secs(30),
             appservice_legacy_retry: Duration::from_mins(5),
         }
     }
@@ -439,6 +443,7 @@ impl Homeserver {
     ) -> Self {
         let router = api::router(services.clone());
         let tracker = services.tracker.clone();
+        tracker.spawn(presence::watch(services.clone()));
         tracker.spawn(serve::serve(listener, router, services.shutdown.clone(), tracker.clone()));
         Self { services, url, builder }
     }

@@ -42,8 +42,10 @@ async fn sync(
         Some(presence) => PresenceState::parse(presence)
             .ok_or_else(|| ApiError::invalid_param("set_presence is online, unavailable or offline"))?,
     };
+    let mut _there = None;
     if presence != PresenceState::Offline {
         app.set_presence(&requester.user_id, presence, None).await?;
+        _there = Some(app.users.presence.connect(&requester.user_id));
     }
     let request = Arc::new(SyncRequest {
         user_id: requester.user_id,

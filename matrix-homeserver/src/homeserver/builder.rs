@@ -238,6 +238,12 @@ impl HomeserverBuilder {
         self
     }
 
+    /// How long after the end of their last `/sync` or `/events` users count as offline. Default: 30 s.
+    pub fn presence_timeout(mut self, timeout: Duration) -> Self {
+        self.adjust.presence_timeout = timeout;
+        self
+    }
+
     /// The largest JSON body that is accepted, in bytes. Default: 1 MiB.
     pub fn max_request_size(mut self, bytes: usize) -> Self {
         self.adjust.max_request_size = bytes;

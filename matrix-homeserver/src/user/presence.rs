@@ -1,7 +1,11 @@
 //! Who is there ([presence](https://spec.matrix.org/v1.19/client-server-api/#presence)). States are in memory only; the
 //! lists of whom users want to see are not.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use parking_lot::Mutex;
 use ruma::{OwnedUserId, UserId};
@@ -78,6 +82,26 @@ struct Status {
     message: Option<String>,
     last_active: u64,
     changed: Position,
+    /// How many requests wait for news.
+    waiting: usize,
+    /// When the last of them ended, or the user said something.
+    seen: Option<Instant>,
+}
+
+/// A request that waits for news, by which its user is there; until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    users: Arc<Mutex<HashMap<OwnedUserId, Status>>>,
+    user_id: OwnedUserId,
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        if let Some(status) = self.users.lock().get_mut(&self.user_id) {
+            status.waiting -= 1;
+            status.seen = Some(Instant::now());
+        }
+    }
 }
 
 /// What users said about themselves since the server started, and whom they want to see.
@@ -120,6 +144,7 @@ impl Presence {
             }
             status.state = state;
             status.message = message;
+            status.seen = Some(Instant::now());
             is_news
         };
         if is_news {
@@ -133,6 +158,23 @@ impl Presence {
         if let Some(status) = self.users.lock().get_mut(user_id) {
             status.last_active = now_ms();
         }
+    }
+
+    /// Takes note that a user waits for news.
+    pub(crate) fn connect(&self, user_id: &UserId) -> Connected {
+        self.users.lock().entry(user_id.to_owned()).or_default().waiting += 1;
+        Connected { users: self.users.clone(), user_id: user_id.to_owned() }
+    }
+
+    /// Those who are not offline, but have not been seen for this long.
+    pub(crate) fn gone(&self, patience: Duration) -> Vec<OwnedUserId> {
+        let users = self.users.lock();
+        let gone = users.iter().filter(|(_, status)| {
+            status.state.level() > PresenceState::Offline.level()
+                && status.waiting == 0
+                && status.seen.is_none_or(|seen| seen.elapsed() >= patience)
+        });
+        gone.map(|(user_id, _)| user_id.clone()).collect()
     }
 
     /// Whether the user is offline, or never said anything else.
@@ -182,8 +224,9 @@ fn render(status: &Status) -> Value {
     if status.last_active > 0 {
         let ago = now_ms().saturating_sub(status.last_active);
         content["last_active_ago"] = ago.into();
-        let is_there = status.state.level() >= PresenceState::Online.level();
-        content["currently_active"] = (is_there && ago < ACTIVE_MS).into();
+        if status.state.level() >= PresenceState::Online.level() {
+            content["currently_active"] = (ago < ACTIVE_MS).into();
+        }
     }
     content
 }
@@ -225,6 +268,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_waits_for_news_is_there_and_who_does_not_is_gone_after_a_while() {
+        let presence = presence();
+        let alice = user_id!("@alice:hs.test");
+        presence.set(alice, PresenceState::Online, None).await.unwrap();
+        let (one, two) = (presence.connect(alice), presence.connect(alice));
+        drop(one);
+        assert!(presence.gone(Duration::ZERO).is_empty());
+        drop(two);
+        assert!(presence.gone(Duration::from_mins(1)).is_empty());
+        assert_eq!(presence.gone(Duration::ZERO), [alice]);
+        presence.set(alice, PresenceState::Hidden, Some(None)).await.unwrap();
+        assert!(presence.gone(Duration::ZERO).is_empty(), "nobody sees the difference");
+    }
+
+    #[tokio::test]
     async fn becoming_more_available_is_an_action_and_becoming_less_is_none() {
         let presence = presence();
         let alice = user_id!("@alice:hs.test");
@@ -235,6 +293,6 @@ mod tests {
         let bob = user_id!("@bob:hs.test");
         presence.set(bob, PresenceState::Unavailable, Some(None)).await.unwrap();
         assert!(presence.content(bob)["last_active_ago"].is_u64());
-        assert_eq!(presence.content(bob)["currently_active"], false);
+        assert_eq!(presence.content(bob)["currently_active"], Value::Null);
     }
 }

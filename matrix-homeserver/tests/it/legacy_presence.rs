@@ -1,5 +1,7 @@
 //! The client-server API of 2014: presence and the presence list.
 
+use std::time::Duration;
+
 use matrix_homeserver::testing::encode;
 use serde_json::{Value, json};
 
@@ -117,4 +119,22 @@ async fn lists_are_changed_by_their_owners_about_users_that_exist() {
     let many: Vec<_> = (0..101).map(|_| bob.id()).collect();
     alice.post(&roster(&alice), json!({"drop": many})).await.refused(400, "M_INVALID_PARAM");
     alice.post(&roster(&alice), json!({})).await.ok();
+}
+
+#[tokio::test]
+async fn who_is_not_connected_any_more_is_offline_after_a_while() {
+    let server = Server::with(|builder| builder.presence_timeout(Duration::from_millis(100))).await;
+    let (alice, bob) = (User::new(&server, "alice").await, User::new(&server, "bob").await);
+    let room = alice.create(json!({})).await;
+    bob.post(&format!("{}/join", at(&room)), json!({})).await.ok();
+    let mut from = bob.get("/initialSync").await.ok()["end"].as_str().unwrap().to_owned();
+    alice.get("/events").await.ok();
+    let alice_is = |state: &'static str| {
+        move |event: &Value| {
+            event["content"]["user_id"] == "@alice:hs.test" && event["content"]["presence"] == state
+        }
+    };
+    stream(&bob, &mut from, alice_is("online")).await;
+    stream(&bob, &mut from, alice_is("offline")).await;
+    assert_eq!(bob.get(&status(&alice)).await.ok()["presence"], "offline");
 }

@@ -67,6 +67,7 @@ async fn get_events(
     if app.users.presence.is_offline(&requester.user_id) {
         app.set_presence(&requester.user_id, PresenceState::Online, None).await?;
     }
+    let _there = app.users.presence.connect(&requester.user_id);
     let wanted = Wanted { requester, room_id: query.room_id, from, limit };
     let (chunk, end) = wait(&app, &wanted, deadline).await?;
     Ok(Reply(json!({"chunk": chunk, "start": token(from), "end": token(end)})))
