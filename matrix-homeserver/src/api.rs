@@ -52,6 +52,7 @@ mod signed;
 mod spaces;
 mod sync;
 mod third_party_invites;
+mod threepids;
 mod to_device;
 mod uia;
 mod upgrade;
@@ -202,6 +203,7 @@ fn sections() -> Vec<Routes> {
         openid::routes(),
         server_keys::routes(),
         third_party_invites::routes(),
+        threepids::routes(),
         profile::routes(),
         ephemeral::routes(),
         presence::routes(),

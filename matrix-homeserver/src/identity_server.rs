@@ -160,22 +160,23 @@ impl IdentityServers {
         serde_json::from_value(self.answer(request).await?).map_err(|_| IdentityError::Malformed)
     }
 
-    /// Makes an address that was shown to the identity server lead to a user.
-    #[expect(dead_code, reason = "for addresses of accounts")]
+    /// Makes an address that was shown to the identity server lead to a user; gives the medium and the address, if the
+    /// identity server says them.
     pub(crate) async fn bind(
         &self,
         server: &str,
         token: &str,
         (sid, client_secret): (&str, &str),
         user_id: &UserId,
-    ) -> Result<(), IdentityError> {
+    ) -> Result<Option<(String, String)>, IdentityError> {
         let body = json!({"sid": sid, "client_secret": client_secret, "mxid": user_id});
         let request = self.http.post(self.url(server, "3pid/bind")?).bearer_auth(token).json(&body);
-        self.answer(request).await.map(drop)
+        let association = self.answer(request).await?;
+        let text = |name: &str| association[name].as_str().map(ToOwned::to_owned);
+        Ok(text("medium").zip(text("address")))
     }
 
     /// Where an address is made to lead to nobody, and what is to be sent there, signed by `authorization`.
-    #[expect(dead_code, reason = "for addresses of accounts")]
     pub(crate) async fn unbind(
         &self,
         server: &str,

@@ -13,6 +13,7 @@ mod backup;
 mod device;
 mod device_lists;
 mod device_observer;
+mod email_validation;
 mod extras;
 mod filter;
 mod identity;
@@ -33,6 +34,7 @@ mod reports;
 mod restriction;
 mod search;
 mod session;
+mod threepids;
 mod to_device;
 mod typing;
 mod unread;
@@ -44,6 +46,7 @@ pub(crate) use self::{
     device::{Device, Login, NewSession, random_text},
     device_lists::DeviceListTracker,
     device_observer::DeviceObserver,
+    email_validation::{EmailValidations, Purpose, Validated, ValidationRequest},
     extras::Extras,
     keys::{CrossSigning, KeyUpload, Keys, KeysError, Usage},
     localpart::{LocalpartError, Naming},
@@ -103,6 +106,7 @@ pub(crate) struct Users {
     hasher: Hasher,
     sessions: Arc<Sessions>,
     pub(crate) login_tokens: LoginTokens,
+    pub(crate) email_validations: EmailValidations,
     pub(crate) restrictions: Restrictions,
     pub(crate) pushers: Pushers,
     /// User IDs that are being registered right now.
@@ -147,6 +151,7 @@ impl Users {
             hasher,
             sessions: Arc::default(),
             login_tokens: LoginTokens::default(),
+            email_validations: EmailValidations::default(),
             claimed: Arc::default(),
             known: RwLock::default(),
             push: push::PushRules::default(),
@@ -282,6 +287,9 @@ impl Users {
         account.deactivated = true;
         self.remove_all_devices(user_id, None).await?;
         self.clear_profile(user_id).await?;
+        for threepid in self.threepids(user_id)? {
+            self.remove_threepid(user_id, (&threepid.medium, &threepid.address)).await?;
+        }
         self.put_account(user_id, &account).await
     }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     ApiError, ApiResult, AppState, Empty, Json, OptionalJson, Reply, Requester, Routes,
+    auth::MaybeRequester,
     register::check_password,
     uia::{self, AuthData},
 };
@@ -18,7 +19,6 @@ pub(super) fn routes() -> Routes {
         .v3("/account/whoami", get(get_token_owner))
         .v3("/account/password", post(change_password))
         .v3("/account/deactivate", post(deactivate_account))
-        .v3("/account/3pid", get(get_account_3pids))
 }
 
 async fn get_token_owner(requester: Requester) -> Reply<Value> {
@@ -41,22 +41,29 @@ fn yes() -> bool {
     true
 }
 
+/// With a token and the old password; or without either, by a mail to an address of the account.
 async fn change_password(
     State(app): State<AppState>,
-    requester: Requester,
+    MaybeRequester(requester): MaybeRequester,
     Json(body): Json<NewPassword>,
 ) -> ApiResult<Empty> {
-    if requester.appservice.is_some() {
+    if requester.as_ref().is_some_and(|requester| requester.appservice.is_some()) {
         return Err(ApiError::forbidden("application services do not manage accounts"));
     }
     let Some(password) = body.new_password else {
         return Err(ApiError::missing_param("new_password is missing"));
     };
     check_password(&password)?;
-    uia::password(&app, &requester, "POST /account/password", body.auth).await?;
-    app.users.set_password(&requester.user_id, password).await?;
+    let (user_id, kept) = match requester {
+        Some(requester) => {
+            uia::password(&app, &requester, "POST /account/password", body.auth).await?;
+            (requester.user_id, requester.device_id)
+        }
+        None => (uia::email(&app, "POST /account/password", body.auth).await?, None),
+    };
+    app.users.set_password(&user_id, password).await?;
     if body.logout_devices {
-        app.users.remove_all_devices(&requester.user_id, requester.device_id.as_deref()).await?;
+        app.users.remove_all_devices(&user_id, kept.as_deref()).await?;
     }
     Ok(Empty)
 }
@@ -81,9 +88,4 @@ async fn deactivate_account(
         app.users.erase(&requester.user_id).await?;
     }
     Ok(Reply(json!({"id_server_unbind_result": "success"})))
-}
-
-/// This server links no third-party identifiers.
-async fn get_account_3pids(_: Requester) -> Reply<Value> {
-    Reply(json!({"threepids": []}))
 }

@@ -36,11 +36,19 @@ pub(super) struct Identifier {
     #[serde(rename = "type")]
     kind: String,
     user: Option<String>,
+    medium: Option<String>,
+    address: Option<String>,
 }
 
 impl Identifier {
     pub(super) fn user(&self) -> Option<&str> {
         if self.kind == "m.id.user" { self.user.as_deref() } else { None }
+    }
+
+    /// An address by which a user is named.
+    fn address(&self) -> Option<(&str, String)> {
+        let (medium, address) = (self.medium.as_deref()?, self.address.as_deref()?);
+        (self.kind == "m.id.thirdparty").then(|| (medium, address.to_lowercase()))
     }
 }
 
@@ -198,13 +206,16 @@ pub(super) fn by_appservice(
 
 /// The user that a login is about: by an identifier or, as before r0.4, by `user`; by localpart or whole ID.
 pub(super) fn named_user(app: &AppState, body: &LoginBody) -> ApiResult<OwnedUserId> {
+    let refused = || ApiError::forbidden("the user name or the password is not right");
+    if let Some((medium, address)) = body.identifier.as_ref().and_then(Identifier::address) {
+        return app.users.threepid_owner(medium, &address)?.ok_or_else(refused);
+    }
     let name = match &body.identifier {
         Some(identifier) => identifier
             .user()
-            .ok_or_else(|| ApiError::unknown("users can only be identified by m.id.user here"))?,
+            .ok_or_else(|| ApiError::unknown("users are identified by m.id.user or m.id.thirdparty here"))?,
         None => body.user.as_deref().ok_or_else(|| ApiError::missing_param("identifier is missing"))?,
     };
-    let refused = || ApiError::forbidden("the user name or the password is not right");
     let user_id = if name.starts_with('@') {
         UserId::parse(name)
     } else {

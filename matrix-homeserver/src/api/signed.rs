@@ -118,7 +118,6 @@ fn signed_object(
 }
 
 /// The header by which this server signs a request of its own.
-#[expect(dead_code, reason = "for addresses that are to lead to nobody")]
 pub(super) fn authorization(
     app: &AppState,
     method: &str,

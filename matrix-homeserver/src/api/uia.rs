@@ -6,7 +6,7 @@ use ruma::{OwnedUserId, UserId};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{ApiError, ApiResult, AppState, Requester, login::Identifier};
+use super::{ApiError, ApiResult, AppState, Requester, login::Identifier, threepids::ThreepidCreds};
 
 mod fallback;
 mod sessions;
@@ -21,9 +21,10 @@ pub(super) const DUMMY: &str = "m.login.dummy";
 const PASSWORD: &str = "m.login.password";
 const REGISTRATION_TOKEN: &str = "m.login.registration_token";
 const TERMS: &str = "m.login.terms";
+const EMAIL: &str = "m.login.email.identity";
 
 /// The `auth` member of a request.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 pub(super) struct AuthData {
     #[serde(rename = "type")]
     kind: Option<String>,
@@ -33,6 +34,9 @@ pub(super) struct AuthData {
     user: Option<String>,
     /// For `m.login.registration_token`.
     token: Option<String>,
+    /// For `m.login.email.identity`.
+    #[serde(alias = "threepidCreds")]
+    threepid_creds: Option<ThreepidCreds>,
 }
 
 impl std::fmt::Debug for AuthData {
@@ -75,6 +79,12 @@ impl Demand {
         Self { operation: operation.into(), user_id: Some(user_id.to_owned()), flows, params: Map::new() }
     }
 
+    /// Whoever reads the mail of an account that is not named.
+    fn of_email(operation: impl Into<String>) -> Self {
+        let flows = vec![vec![EMAIL]];
+        Self { operation: operation.into(), user_id: None, flows, params: Map::new() }
+    }
+
     fn knows(&self, stage: &str) -> bool {
         self.flows.iter().flatten().any(|known| *known == stage)
     }
@@ -108,6 +118,19 @@ pub(super) async fn password(
     let session = authenticate(app, &Demand::of_user(operation, &requester.user_id), auth).await?;
     app.uia.end(&session);
     Ok(())
+}
+
+/// Lets through who reads the mail of an account; gives whose that is.
+pub(super) async fn email(
+    app: &AppState,
+    operation: impl Into<String>,
+    auth: Option<AuthData>,
+) -> ApiResult<OwnedUserId> {
+    let creds = auth.as_ref().and_then(|auth| auth.threepid_creds.clone());
+    let session = authenticate(app, &Demand::of_email(operation), auth).await?;
+    let user_id = stages::reader(app, creds.as_ref())?;
+    app.uia.end(&session);
+    user_id.ok_or_else(|| ApiError::forbidden("say again by which mail this is authenticated"))
 }
 
 /// Lets through who has completed a flow; gives the session in which that was done.

@@ -38,7 +38,7 @@ impl Users {
     }
 }
 
-fn email_key(user_id: &UserId, email: &str) -> KeyBuf {
+pub(super) fn email_key(user_id: &UserId, email: &str) -> KeyBuf {
     key(["login_email", user_id.as_str(), email])
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod accounts;
+mod addresses;
 mod admin;
 mod aggregations;
 mod appservice_devices;

@@ -62,8 +62,7 @@ async fn submit_fallback(
         let token = url::form_urlencoded::parse(&body)
             .find(|(name, _)| name == "token")
             .map(|(_, token)| token.into_owned());
-        let auth =
-            AuthData { kind: None, session: None, password: None, identifier: None, user: None, token };
+        let auth = AuthData { token, ..AuthData::default() };
         match stages::check(&app, &demand, &stage, &auth).await? {
             Verdict::Passed => app.uia.complete(&id, &stage),
             Verdict::Failed(_, reason) => {

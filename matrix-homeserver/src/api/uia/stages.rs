@@ -3,13 +3,14 @@
 //! [authentication types]: https://spec.matrix.org/v1.19/client-server-api/#authentication-types
 
 use http::StatusCode;
-use ruma::UserId;
+use ruma::{OwnedUserId, UserId};
 use serde_json::{Map, Value, json};
 
-use super::{AuthData, DUMMY, Demand, PASSWORD, REGISTRATION_TOKEN, TERMS};
+use super::{AuthData, DUMMY, Demand, EMAIL, PASSWORD, REGISTRATION_TOKEN, TERMS};
 use crate::{
-    api::{ApiError, ApiResult, AppState, login::Identifier},
+    api::{ApiError, ApiResult, AppState, login::Identifier, threepids::ThreepidCreds},
     homeserver::{Limit, Terms},
+    user::Purpose,
 };
 
 /// What comes of a stage.
@@ -37,11 +38,23 @@ pub(super) async fn check(
         // Saying that one agrees is all that there is to it.
         DUMMY | TERMS => Ok(Verdict::Passed),
         REGISTRATION_TOKEN => registration_token(app, auth),
+        EMAIL => Ok(match reader(app, auth.threepid_creds.as_ref())? {
+            Some(_) => Verdict::Passed,
+            None => Verdict::Failed("M_UNAUTHORIZED", "the mail was not read, or no account has its address"),
+        }),
         PASSWORD => match &demand.user_id {
             Some(user_id) => password(app, user_id, auth).await,
             None => unrecognized(),
         },
         _ => unrecognized(),
+    }
+}
+
+/// Whose mail was read to reset a password.
+pub(super) fn reader(app: &AppState, creds: Option<&ThreepidCreds>) -> ApiResult<Option<OwnedUserId>> {
+    match creds.and_then(|creds| creds.validated(app, Purpose::PasswordReset)) {
+        Some(shown) => Ok(app.users.threepid_owner("email", &shown.email)?),
+        None => Ok(None),
     }
 }
 
