@@ -37,7 +37,7 @@ impl<T: DeserializeOwned> FromRequest<AppState> for SignedJson<T> {
         let body = read_body(body, app.config.max_request_size).await?;
         let content: Value = parse(&body)?;
         let uri = parts.uri.path_and_query().map_or("/", |uri| uri.as_str());
-        credentials.verify(app, parts.method.as_str(), uri, content.clone()).await?;
+        credentials.verify(app, parts.method.as_str(), uri, &content).await?;
         let body = serde_json::from_value(content)
             .map_err(|_| ApiError::bad_json("the body is not of the shape that this endpoint expects"))?;
         Ok(Self { origin: credentials.origin, body })
@@ -75,7 +75,7 @@ impl Credentials {
         })
     }
 
-    async fn verify(&self, app: &AppState, method: &str, uri: &str, content: Value) -> ApiResult<()> {
+    async fn verify(&self, app: &AppState, method: &str, uri: &str, content: &Value) -> ApiResult<()> {
         let refuse = |text: &'static str| ApiError::new(StatusCode::UNAUTHORIZED, "M_UNAUTHORIZED", text);
         let own_name = app.config.server_name.as_str();
         if self.destination.as_ref().is_some_and(|destination| destination != own_name) {
@@ -106,7 +106,7 @@ fn signed_object(
     uri: &str,
     origin: &str,
     destination: &str,
-    content: Value,
+    content: &Value,
 ) -> Option<CanonicalJsonObject> {
     let object = json!({
         "method": method, "uri": uri, "origin": origin, "destination": destination, "content": content,
@@ -127,7 +127,7 @@ pub(super) fn authorization(
 ) -> ApiResult<String> {
     let key = app.rooms.key();
     let origin = app.config.server_name.as_str();
-    let mut object = signed_object(method, uri, origin, destination, content.clone())
+    let mut object = signed_object(method, uri, origin, destination, content)
         .ok_or_else(|| ApiError::bad_json("the body is not canonical JSON"))?;
     key.sign(&mut object).map_err(|error| ApiError::internal(&error))?;
     let signature = object

@@ -35,7 +35,7 @@ impl Gateway {
         Self::answering(|_| (StatusCode::OK, json!({}))).await
     }
 
-    fn pusher(&self, pushkey: &str, more: Value) -> Value {
+    fn pusher(&self, pushkey: &str, more: &Value) -> Value {
         let mut data = json!({"url": format!("{}/_matrix/push/v1/notify", self.0.url)});
         data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         json!({"app_id": "test.app", "pushkey": pushkey, "kind": "http", "app_display_name": "App",
@@ -73,7 +73,7 @@ async fn a_gateway_is_told_of_what_the_rules_notify_of() {
     // Between two everything is urgent.
     server.hs.user("carol").await.unwrap().join(&room).await.unwrap();
     bob.send_text(&room, "before the pusher").await.unwrap();
-    set(&alice, gateway.pusher("key", json!({"brand": "x"}))).await;
+    set(&alice, gateway.pusher("key", &json!({"brand": "x"}))).await;
     alice.send_text(&room, "my own words").await.unwrap();
     bob.send_event(&room, "m.room.message", json!({"msgtype": "m.notice", "body": "quiet"})).await.unwrap();
     let event = bob.send_text(&room, "one").await.unwrap();
@@ -102,7 +102,7 @@ async fn invitations_are_told_and_so_is_that_something_was_read() {
     let server = plain().await;
     let gateway = Gateway::start().await;
     let (alice, bob, room) = pair(&server).await;
-    set(&alice, gateway.pusher("key", json!({}))).await;
+    set(&alice, gateway.pusher("key", &json!({}))).await;
     bob.create_room(json!({"invite": ["@alice:hs.test"]})).await.unwrap();
     let told = gateway.next().await;
     assert_eq!((&told["type"], &told["user_is_target"]), (&json!("m.room.member"), &json!(true)));
@@ -120,7 +120,7 @@ async fn a_pusher_may_want_the_event_id_and_no_more() {
     let server = plain().await;
     let gateway = Gateway::start().await;
     let (alice, bob, room) = pair(&server).await;
-    set(&alice, gateway.pusher("key", json!({"format": "event_id_only"}))).await;
+    set(&alice, gateway.pusher("key", &json!({"format": "event_id_only"}))).await;
     let event = bob.send_text(&room, "secret").await.unwrap();
     let told = gateway.next().await;
     assert_eq!(told["event_id"], event.as_str());
@@ -140,7 +140,7 @@ async fn what_a_gateway_does_not_take_is_sent_again_until_it_does() {
     })
     .await;
     let (alice, bob, room) = pair(&server).await;
-    set(&alice, gateway.pusher("key", json!({}))).await;
+    set(&alice, gateway.pusher("key", &json!({}))).await;
     let first = bob.send_text(&room, "one").await.unwrap();
     let second = bob.send_text(&room, "two").await.unwrap();
     for _ in 0..3 {
@@ -159,8 +159,8 @@ async fn a_pushkey_that_the_gateway_rejects_is_forgotten() {
     })
     .await;
     let (alice, bob, room) = pair(&server).await;
-    set(&alice, gateway.pusher("stale", json!({}))).await;
-    set(&alice, gateway.pusher("good", json!({}))).await;
+    set(&alice, gateway.pusher("stale", &json!({}))).await;
+    set(&alice, gateway.pusher("good", &json!({}))).await;
     bob.send_text(&room, "one").await.unwrap();
     gateway.next().await;
     gateway.next().await;
@@ -179,12 +179,12 @@ async fn a_key_is_one_users_unless_it_is_to_be_anothers_too() {
     let count = |user: TestUser| async move {
         user.get(&format!("{V3}/pushers")).await.unwrap()["pushers"].as_array().unwrap().len()
     };
-    set(&alice, gateway.pusher("key", json!({}))).await;
-    let mut beside = gateway.pusher("key", json!({}));
+    set(&alice, gateway.pusher("key", &json!({}))).await;
+    let mut beside = gateway.pusher("key", &json!({}));
     beside["append"] = true.into();
     set(&bob, beside).await;
     assert_eq!((count(alice.clone()).await, count(bob.clone()).await), (1, 1));
-    set(&bob, gateway.pusher("key", json!({}))).await;
+    set(&bob, gateway.pusher("key", &json!({}))).await;
     assert_eq!((count(alice.clone()).await, count(bob.clone()).await), (0, 1));
     // The pusher goes with the session that asked for it.
     bob.post(&format!("{V3}/logout"), json!({})).await.unwrap();
@@ -212,7 +212,7 @@ async fn nothing_is_missed_while_the_server_is_down_or_the_gateway_is() {
     let server = start().await;
     let event = {
         let (alice, bob, room) = pair(&server).await;
-        set(&alice, gateway.pusher("key", json!({}))).await;
+        set(&alice, gateway.pusher("key", &json!({}))).await;
         let event = bob.send_text(&room, "while it is down").await.unwrap();
         gateway.next().await;
         event
