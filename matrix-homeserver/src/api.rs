@@ -67,6 +67,9 @@ pub(crate) use self::{
     uia::UiaSessions,
 };
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::read::{position, token};
+
 /// What every handler can reach.
 pub(crate) type AppState = Arc<Services>;
 

@@ -8,6 +8,8 @@ mod appservice;
 mod directory;
 mod event;
 pub mod fault;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod homeserver;
 mod identity_server;
 mod login_stage;

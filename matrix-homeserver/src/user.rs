@@ -40,6 +40,8 @@ mod typing;
 mod unread;
 
 pub use self::reports::Report;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::push::actions_for;
 pub(crate) use self::{
     account_data::Scope,
     backup::{Backup, BackupError, Backups, SessionKey, SessionKeys},

@@ -36,13 +36,13 @@ impl Requester {
 }
 
 /// Reads a token that this server gave out.
-pub(super) fn position(token: &str) -> ApiResult<Position> {
+pub(crate) fn position(token: &str) -> ApiResult<Position> {
     let number = token.strip_prefix('s').and_then(|number| number.parse().ok());
     number.map(Position).ok_or_else(|| ApiError::invalid_param("the token is not one of this server"))
 }
 
 /// The token for a position.
-pub(super) fn token(position: Position) -> String {
+pub(crate) fn token(position: Position) -> String {
     format!("s{position}")
 }
 
