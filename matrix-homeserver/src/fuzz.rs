@@ -7,7 +7,6 @@ use http::{HeaderMap, HeaderValue, header};
 use matrix_appservice::{Namespace, NamespaceSet, Namespaces};
 use ruma::{
     EventId, RoomId,
-    api::client::filter::FilterDefinition,
     push::{PushConditionRoomCtx, Ruleset},
     user_id,
 };
@@ -16,7 +15,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 use crate::{
     api::{self, extract},
     event::{Pdu, canonical_content, redact},
-    room::{self, Rooms},
+    room::{self, FilterDefinition, Rooms},
     user::{TokenHash, actions_for, rules_content},
 };
 

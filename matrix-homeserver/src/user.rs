@@ -39,9 +39,9 @@ mod to_device;
 mod typing;
 mod unread;
 
-pub use self::reports::Report;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::push::actions_for;
+pub use self::reports::Report;
 pub(crate) use self::{
     account_data::Scope,
     backup::{Backup, BackupError, Backups, SessionKey, SessionKeys},
