@@ -192,7 +192,7 @@ impl Visibility<'_> {
     }
 
     /// Whether the viewer does not want to see what a user says.
-    pub(super) fn ignores(&self, user_id: &UserId) -> bool {
+    pub(crate) fn ignores(&self, user_id: &UserId) -> bool {
         self.ignored.contains(user_id)
     }
 

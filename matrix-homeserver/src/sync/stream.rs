@@ -104,6 +104,11 @@ impl Sync {
             let TimelineEntry { position, event, .. } = row?;
             let about_viewer = event.pdu.is_state("m.room.member", viewer.user_id.as_str());
             let then = visibility.membership_at(&event)?;
+            // The viewer does not want to hear of some who invite.
+            if about_viewer && then == Some(MembershipState::Invite) && visibility.ignores(&event.pdu.sender)
+            {
+                continue;
+            }
             let present = is_peeking || about_viewer || then == Some(MembershipState::Join);
             if present && visibility.sees(&event)? {
                 found.events.push((position, event, then));

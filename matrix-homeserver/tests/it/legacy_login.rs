@@ -10,6 +10,7 @@ use matrix_homeserver::{
 use serde_json::{Value, json};
 
 use crate::{
+    fake_appservice::{AS_TOKEN, registration},
     legacy::V1,
     support::{Answer, Server},
 };
@@ -339,4 +340,20 @@ async fn the_fallback_page_is_one_document() {
         assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8");
         assert!(response.text().await.unwrap().starts_with("<!doctype html>"));
     }
+}
+
+#[tokio::test]
+async fn application_services_make_and_log_in_their_users_without_a_password() {
+    let server =
+        Server::with(|builder| builder.registration(registration(None)).open_registration(false)).await;
+    let body = json!({"type": "m.login.application_service", "user": "ghost_1"});
+    let credentials = server.post(&format!("{V1}/register"), AS_TOKEN, body.clone()).await.ok();
+    assert_eq!(whoami(&server, &credentials).await, "@ghost_1:hs.test");
+    server.post(&format!("{V1}/register"), AS_TOKEN, body.clone()).await.refused(400, "M_USER_IN_USE");
+    let credentials = server.post(&format!("{V1}/login"), AS_TOKEN, body.clone()).await.ok();
+    assert_eq!(whoami(&server, &credentials).await, "@ghost_1:hs.test");
+    server.post(&format!("{V1}/login"), "", body.clone()).await.refused(401, "M_MISSING_TOKEN");
+    server.post(&format!("{V1}/register"), "other", body).await.refused(401, "M_UNKNOWN_TOKEN");
+    let foreign = json!({"type": "m.login.application_service", "user": "alice"});
+    server.post(&format!("{V1}/register"), AS_TOKEN, foreign).await.refused(400, "M_EXCLUSIVE");
 }

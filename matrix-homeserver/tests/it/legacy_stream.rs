@@ -208,3 +208,21 @@ async fn bad_tokens_of_the_stream_have_a_code_of_their_own() {
         server.get(&format!("/_matrix/client/r0{path}"), alice.user.access_token()).await.ok();
     }
 }
+
+#[tokio::test]
+async fn those_who_are_ignored_are_not_heard() {
+    let server = Server::start().await;
+    let (alice, bob) = (User::new(&server, "alice").await, User::new(&server, "bob").await);
+    let room = alice.create(json!({})).await;
+    bob.post(&format!("{}/join", at(&room)), json!({})).await.ok();
+    let ignored = format!("/_matrix/client/v3/user/{}/account_data/m.ignored_user_list", encode(&bob.id()));
+    let body = json!({"ignored_users": {alice.id(): {}}});
+    server.put(&ignored, bob.user.access_token(), body).await.ok();
+    let from = now(&bob).await;
+    alice.say(&room, "unheard").await;
+    alice.create(json!({"invite": [bob.id()]})).await;
+    let part = bob.get(&format!("/events?from={from}&timeout=0")).await.ok();
+    assert!(list(&part, "chunk").iter().all(|event| event["sender"] != alice.id().as_str()), "{part}");
+    let sync = bob.get("/initialSync?limit=1").await.ok();
+    assert_eq!(list(&sync, "rooms").len(), 1, "{sync}");
+}

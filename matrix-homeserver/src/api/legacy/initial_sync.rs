@@ -11,7 +11,7 @@ use super::page_limit;
 use crate::{
     api::{ApiError, ApiResult, AppState, Dialect, Params, Reply, Requester, Routes, Segments, read::token},
     homeserver::Services,
-    room::{Direction, PageRequest, RoomEventFilter, UserRoom, Viewer},
+    room::{Direction, PageRequest, RoomEventFilter, StoredEvent, Viewer},
     store::Position,
     user::Scope,
 };
@@ -75,6 +75,7 @@ impl Snapshot<'_> {
     }
 
     fn everything(&self, archived: bool) -> ApiResult<Value> {
+        let ignored = self.app.users.ignored(self.user_id())?;
         let mut rooms = Vec::new();
         let mut receipts = Vec::new();
         for (room_id, mine) in &self.app.rooms.of_user(self.user_id())? {
@@ -83,7 +84,12 @@ impl Snapshot<'_> {
                     receipts.extend(self.receipts(room_id)?);
                     rooms.push(self.listed(room_id, &mine.membership)?);
                 }
-                MembershipState::Invite => rooms.push(self.invitation(room_id, mine)?),
+                MembershipState::Invite => {
+                    let invitation = self.app.rooms.events().expect(mine.number)?;
+                    if !ignored.contains(&invitation.pdu.sender) {
+                        rooms.push(self.invitation(room_id, &invitation)?);
+                    }
+                }
                 MembershipState::Leave | MembershipState::Ban if archived && !mine.forgotten => {
                     rooms.push(self.listed(room_id, &mine.membership)?);
                 }
@@ -130,13 +136,12 @@ impl Snapshot<'_> {
         Ok(room)
     }
 
-    fn invitation(&self, room_id: &RoomId, mine: &UserRoom) -> ApiResult<Value> {
-        let invitation = self.app.rooms.events().expect(mine.number)?;
+    fn invitation(&self, room_id: &RoomId, invitation: &StoredEvent) -> ApiResult<Value> {
         Ok(json!({
             "room_id": room_id,
             "membership": "invite",
             "inviter": invitation.pdu.sender,
-            "invite": self.app.rooms.render(&invitation, &self.viewer(), None)?,
+            "invite": self.app.rooms.render(invitation, &self.viewer(), None)?,
             "visibility": self.visibility(room_id),
         }))
     }
