@@ -57,6 +57,7 @@ mod to_device;
 mod uia;
 mod upgrade;
 mod user_directory;
+mod v2_draft;
 mod versions;
 
 pub(crate) use self::{
@@ -237,6 +238,9 @@ pub(crate) fn router(state: AppState) -> Router {
     }
     if state.config.metrics {
         router = router.merge(metrics::routes().into_router(drafts));
+    }
+    if state.config.v2_draft {
+        router = router.clone().merge(v2_draft::router(&state, router));
     }
     router
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })

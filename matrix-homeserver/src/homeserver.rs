@@ -27,6 +27,7 @@ use crate::{
         DeviceListTracker, DeviceObserver, Extras, Hasher, NewAccount, NewSession, Report, TokenHash,
         UnreadCounter, UserError, Users,
     },
+    v2::V2,
 };
 
 mod accounts;
@@ -89,6 +90,10 @@ pub(crate) struct Config {
     pub(crate) drafts: bool,
     /// Make users and rooms from the answers of application services to queries, as a draft has it.
     pub(crate) draft_provisioning: bool,
+    /// Serve the draft of a client-server API v2.
+    pub(crate) v2_draft: bool,
+    /// How long a session of that draft lasts without a request.
+    pub(crate) v2_session_timeout: Duration,
     /// Tokens with which an application service may register itself by the draft's `POST /register`; any, if empty.
     pub(crate) draft_tokens: Vec<Secret>,
     /// Serve the fault dial over HTTP, at `/_fault`.
@@ -131,6 +136,8 @@ impl Config {
             rate_limits: false,
             drafts: false,
             draft_provisioning: false,
+            v2_draft: false,
+            v2_session_timeout: Duration::from_mins(1),
             draft_tokens: Vec::new(),
             fault_control: false,
             metrics: false,
@@ -169,6 +176,7 @@ pub(crate) struct Services {
     pub(crate) restart: Notify,
     /// One room at a time is made from an answer.
     provisioning: tokio::sync::Mutex<()>,
+    pub(crate) v2: V2,
     base_url: String,
     shutdown: CancellationToken,
     /// Every task of the server.
@@ -192,6 +200,7 @@ impl Services {
             Arc::new(Appservices::new(&config.server_name, queues, queries, legacy_for, faults.clone()));
         let directory = Arc::new(Directory::open(store.clone())?);
         let observer = AppserviceObserver { appservices: appservices.clone(), directory: directory.clone() };
+        let v2 = V2::new(store.clone(), config.v2_session_timeout);
         let devices: Arc<dyn DeviceObserver> = Arc::new(AppserviceDevices(appservices.clone()));
         let users = Arc::new(Users::open(store.clone(), config.server_name.clone(), hasher, &devices)?);
         let bells = Arc::new(Bells::default());
@@ -241,6 +250,7 @@ impl Services {
             restart: Notify::new(),
             faults,
             provisioning: tokio::sync::Mutex::default(),
+            v2,
             push,
             notary,
             identity_servers: IdentityServers::new(config.identity_servers.clone()),
@@ -250,6 +260,14 @@ impl Services {
             base_url,
             config,
         })
+    }
+
+    /// Runs a task until the server stops.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let shutdown = self.shutdown.clone();
+        self.tracker.spawn(async move {
+            shutdown.run_until_cancelled(task).await;
+        });
     }
 
     /// Ends every task of the server; long polls answer at once.

@@ -24,6 +24,7 @@ mod store;
 mod sync;
 pub mod testing;
 mod user;
+mod v2;
 
 pub use self::{
     appservice::RegistrationRefused,

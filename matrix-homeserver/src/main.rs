@@ -56,6 +56,9 @@ struct Options {
     /// Serve what only the drafts of 2014 and 2015 know, too
     #[arg(long)]
     drafts: bool,
+    /// Serve the draft of a client-server API v2, under /_matrix/client/v2_alpha
+    #[arg(long)]
+    v2_draft: bool,
     /// Make users and rooms from what application services answer to queries, as a draft has it
     #[arg(long)]
     draft_provisioning: bool,
@@ -93,6 +96,7 @@ async fn run(options: Options) -> Result<()> {
         .rate_limits(!options.no_rate_limit)
         .drafts(options.drafts)
         .draft_provisioning(options.draft_provisioning)
+        .v2_draft(options.v2_draft)
         .fault_control(options.fault_control)
         .metrics(options.metrics);
     if let Some(path) = options.data_dir {

@@ -231,9 +231,14 @@ impl Services {
         state: PresenceState,
         message: Option<Option<String>>,
     ) -> ApiResult<()> {
-        if !self.users.presence.set(user_id, state, message).await? {
-            return Ok(());
+        if self.users.presence.set(user_id, state, message).await? {
+            self.tell_presence(user_id)?;
         }
+        Ok(())
+    }
+
+    /// Tells those who may see it that a user's presence has changed.
+    pub(crate) fn tell_presence(&self, user_id: &UserId) -> ApiResult<()> {
         let rooms = self.rooms.joined_rooms(user_id)?;
         let wakers = self.rooms.wakers();
         wakers.wake(user_id);

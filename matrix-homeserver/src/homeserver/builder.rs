@@ -196,6 +196,20 @@ impl HomeserverBuilder {
         self
     }
 
+    /// Whether the draft of a client-server API v2 (2015) is served, under `/_matrix/client/v2_alpha`: sessions and action
+    /// IDs, capabilities by hash, `updates` and `relates_to`, and what else it has that today's specification has not.
+    /// Default: no.
+    pub fn v2_draft(mut self, served: bool) -> Self {
+        self.adjust.v2_draft = served;
+        self
+    }
+
+    /// How long a session of the v2 draft lasts without a request. Default: 1 min.
+    pub fn v2_session_timeout(mut self, timeout: Duration) -> Self {
+        self.adjust.v2_session_timeout = timeout;
+        self
+    }
+
     /// The `as_token`s that may be used for the draft's `POST /register`. Default: any.
     pub fn draft_tokens<'t>(mut self, tokens: impl IntoIterator<Item = &'t str>) -> Self {
         self.adjust.draft_tokens = tokens.into_iter().map(Secret::new).collect();

@@ -66,7 +66,7 @@ impl PresenceState {
     }
 
     /// How available somebody is; more is better.
-    fn level(self) -> u8 {
+    pub(crate) fn level(self) -> u8 {
         match self {
             Self::Offline | Self::Hidden => 0,
             Self::Unavailable => 1,
@@ -81,6 +81,8 @@ struct Status {
     state: PresenceState,
     message: Option<String>,
     last_active: u64,
+    /// The hash of what the user's clients are capable of, where they say so (a draft of 2015).
+    capabilities: Option<String>,
     changed: Position,
     /// How many requests wait for news.
     waiting: usize,
@@ -145,6 +147,25 @@ impl Presence {
             status.state = state;
             status.message = message;
             status.seen = Some(Instant::now());
+            is_news
+        };
+        if is_news {
+            self.publish(user_id).await?;
+        }
+        Ok(is_news)
+    }
+
+    /// What the user's clients are capable of, by hash, all together. True if that is news.
+    pub(crate) async fn set_capabilities(
+        &self,
+        user_id: &UserId,
+        hash: Option<String>,
+    ) -> Result<bool, StoreError> {
+        let is_news = {
+            let mut users = self.users.lock();
+            let status = users.entry(user_id.to_owned()).or_default();
+            let is_news = status.capabilities != hash;
+            status.capabilities = hash;
             is_news
         };
         if is_news {
@@ -220,6 +241,9 @@ fn render(status: &Status) -> Value {
     let mut content = json!({"presence": status.state.as_str()});
     if let Some(message) = &status.message {
         content["status_msg"] = message.as_str().into();
+    }
+    if let Some(hash) = &status.capabilities {
+        content["capabilities"] = json!({"sha256": hash});
     }
     if status.last_active > 0 {
         let ago = now_ms().saturating_sub(status.last_active);

@@ -349,7 +349,7 @@ async fn typing_that_ends_by_itself_is_told() {
     let bot = TestUser::masqueraded(server.hs.url(), ruma::user_id!("@bot:hs.test"), AS_TOKEN);
     let room = bot.create_room(json!({})).await.unwrap();
     let path = format!("{V3}/rooms/{room}/typing/@bot:hs.test");
-    bot.put(&path, json!({"typing": true, "timeout": 1})).await.unwrap();
+    bot.put(&path, json!({"typing": true})).await.unwrap();
     let typing = |users: Value| {
         move |request: &Request| {
             let edus = request.body["ephemeral"].as_array().cloned().unwrap_or_default();
@@ -357,6 +357,7 @@ async fn typing_that_ends_by_itself_is_told() {
         }
     };
     appservice.next(typing(json!(["@bot:hs.test"]))).await;
+    bot.put(&path, json!({"typing": true, "timeout": 1})).await.unwrap();
     appservice.next(typing(json!([]))).await;
 }
 

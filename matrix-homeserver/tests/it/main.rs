@@ -45,3 +45,4 @@ mod third_party_invites;
 mod threads;
 mod uia;
 mod upgrades;
+mod v2_draft;
