@@ -105,3 +105,19 @@ impl LoginSettings {
         Ok(builder)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_example_of_the_guide_starts_a_server() {
+        let guide = include_str!("../../../docs/testing-with-the-homeserver.md");
+        let blocks = guide.split("```json\n").skip(1).filter_map(|rest| rest.split_once("```"));
+        let example = blocks.map(|(block, _)| block).find(|block| block.contains("login_flows"));
+        let settings: LoginSettings = serde_json::from_str(example.expect("an example")).unwrap();
+        assert!(!format!("{settings:?}").contains("password@"));
+        let builder = settings.apply(crate::Homeserver::builder("example.org")).unwrap();
+        builder.start().await.unwrap();
+    }
+}
