@@ -44,6 +44,15 @@ struct Options {
     /// Let anybody in as a guest
     #[arg(long)]
     guests: bool,
+    /// Where another server is found, whose keys are believed; may be given several times
+    #[arg(long, value_name = "NAME=URL", value_parser = named_url)]
+    peer: Vec<(String, String)>,
+    /// An identity server that is trusted to say whose an address is; may be given several times
+    #[arg(long, value_name = "NAME=URL", value_parser = named_url)]
+    identity_server: Vec<(String, String)>,
+    /// Let clients name push gateways by http, too
+    #[arg(long)]
+    plain_push_gateways: bool,
     /// How people log in and register, as JSON: stages, mail relay, OAuth 2.0 providers (see LoginSettings)
     #[arg(long, value_name = "FILE")]
     login: Option<PathBuf>,
@@ -70,6 +79,14 @@ struct Options {
     metrics: bool,
 }
 
+/// Reads `NAME=URL`.
+fn named_url(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, url)) if !name.is_empty() && url.starts_with("http") => Ok((name.into(), url.into())),
+        _ => Err("this is not of the form NAME=URL".to_owned()),
+    }
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
@@ -93,6 +110,7 @@ async fn run(options: Options) -> Result<()> {
         .default_room_version(options.default_room_version)
         .open_registration(options.open_registration)
         .guests(options.guests)
+        .plain_push_gateways(options.plain_push_gateways)
         .rate_limits(!options.no_rate_limit)
         .drafts(options.drafts)
         .draft_provisioning(options.draft_provisioning)
@@ -113,6 +131,12 @@ async fn run(options: Options) -> Result<()> {
         let settings = std::fs::read(&path).with_context(context)?;
         let settings: LoginSettings = serde_json::from_slice(&settings).with_context(context)?;
         builder = settings.apply(builder).with_context(context)?;
+    }
+    for (name, url) in options.peer {
+        builder = builder.peer(name, url);
+    }
+    for (name, url) in options.identity_server {
+        builder = builder.identity_server(name, url);
     }
     for path in options.registration {
         let registration =

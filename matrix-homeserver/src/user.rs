@@ -123,6 +123,8 @@ pub(crate) struct Users {
     pub(crate) to_device: ToDevice,
     push: push::PushRules,
     ignored: Arc<ignored::IgnoredUsers>,
+    /// One at a time changes tags.
+    pub(crate) tagging: tokio::sync::Mutex<()>,
     /// One at a time changes profiles.
     profiles: tokio::sync::Mutex<()>,
 }
@@ -158,6 +160,7 @@ impl Users {
             known: RwLock::default(),
             push: push::PushRules::default(),
             ignored: Arc::default(),
+            tagging: tokio::sync::Mutex::default(),
             profiles: tokio::sync::Mutex::default(),
         })
     }

@@ -122,6 +122,7 @@ async fn set_room_tag(
     Json(about): Json<Map<String, Value>>,
 ) -> ApiResult<Empty> {
     requester.must_be(&user_id)?;
+    let _one = app.users.tagging.lock().await;
     let mut tags = tags(&app, &user_id, &room_id)?;
     tags.insert(tag, about.into());
     put_tags(&app, &user_id, &room_id, tags).await
@@ -133,6 +134,7 @@ async fn delete_room_tag(
     Segments((user_id, room_id, tag)): Segments<(OwnedUserId, OwnedRoomId, String)>,
 ) -> ApiResult<Empty> {
     requester.must_be(&user_id)?;
+    let _one = app.users.tagging.lock().await;
     let mut tags = tags(&app, &user_id, &room_id)?;
     tags.remove(&tag);
     put_tags(&app, &user_id, &room_id, tags).await

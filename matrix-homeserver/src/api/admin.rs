@@ -237,7 +237,6 @@ async fn set_password(app: &AppState, user_id: &UserId, password: String, logout
 #[derive(Debug, Default, Deserialize)]
 struct Erase {
     #[serde(default)]
-    #[expect(dead_code, reason = "profiles always go with their accounts")]
     erase: bool,
 }
 
@@ -245,11 +244,14 @@ async fn deactivate(
     State(app): State<AppState>,
     requester: Requester,
     Segments(user_id): Segments<OwnedUserId>,
-    _: OptionalJson<Erase>,
+    OptionalJson(body): OptionalJson<Erase>,
 ) -> ApiResult<Reply<Value>> {
     requester.must_be_admin(&app)?;
     local_account(&app, &user_id)?;
     app.leave_all_rooms(&user_id).await?;
+    if body.erase {
+        app.users.erase(&user_id).await?;
+    }
     app.users.deactivate(&user_id).await?;
     Ok(Reply(json!({"id_server_unbind_result": "success"})))
 }
@@ -285,13 +287,13 @@ fn render(app: &AppState, user_id: &UserId, account: &Account) -> ApiResult<Valu
         "locked": restriction.locked,
         "suspended": restriction.suspended,
         "shadow_banned": false,
-        "erased": false,
+        "erased": app.users.has_erased(user_id)?,
         "user_type": null,
         "displayname": profile.get("displayname"),
         "avatar_url": profile.get("avatar_url"),
         "creation_ts": account.created,
         "appservice_id": account.appservice,
-        "threepids": [],
+        "threepids": app.users.threepids(user_id)?,
         "external_ids": [],
     }))
 }

@@ -32,6 +32,11 @@ impl UserPolicies for Weak<Users> {
 }
 
 impl Users {
+    /// Whether who comes later is not to read what a user said.
+    pub(crate) fn has_erased(&self, user_id: &UserId) -> Result<bool, StoreError> {
+        self.store.contains(Tree::Account, erased_key(user_id))
+    }
+
     /// Keeps what a user said from those who were not there to hear it, from now on.
     pub(crate) async fn erase(&self, user_id: &UserId) -> Result<(), StoreError> {
         let mut writes = WriteSet::new();

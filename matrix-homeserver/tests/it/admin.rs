@@ -174,6 +174,8 @@ async fn administrators_make_change_list_and_close_accounts() {
     assert_eq!((&listed["total"], &listed["next_token"]), (&json!(2), &json!("1")));
     root.post("/_synapse/admin/v1/deactivate/@carol:hs.test", json!({"erase": true})).await.unwrap();
     TestUser::login(server.hs.url(), "carol", "second").await.unwrap_err();
+    let closed = root.get(path).await.unwrap();
+    assert_eq!((&closed["deactivated"], &closed["erased"]), (&json!(true), &json!(true)));
     let stranger = server.hs.user("stranger").await.unwrap();
     for (method, path) in
         [(Method::GET, "/_synapse/admin/v2/users"), (Method::GET, path), (Method::POST, reset)]

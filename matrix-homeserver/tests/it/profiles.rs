@@ -77,3 +77,32 @@ async fn presence_is_told_to_those_who_share_a_room() {
     let refused = alice.put(&status, json!({"presence": "asleep"})).await.unwrap_err();
     assert_eq!(refused.errcode(), Some("M_INVALID_PARAM"));
 }
+
+#[tokio::test]
+async fn tags_that_are_set_at_once_are_all_kept() {
+    let server = Server::start().await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let room = alice.create_room(json!({})).await.unwrap();
+    let path = format!("{V3}/user/@alice:hs.test/rooms/{room}/tags");
+    let set = (0..16).map(|number| {
+        let (alice, path) = (alice.clone(), format!("{path}/u.tag{number}"));
+        async move { alice.put(&path, json!({"order": 0.5})).await.unwrap() }
+    });
+    futures_util::future::join_all(set).await;
+    let tags = alice.get(&path).await.unwrap();
+    assert_eq!(tags["tags"].as_object().unwrap().len(), 16);
+}
+
+#[tokio::test]
+async fn fields_that_are_set_at_once_are_all_kept() {
+    let server = Server::start().await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let own = format!("{V3}/profile/@alice:hs.test");
+    let set = (0..16).map(|number| {
+        let (alice, name) = (alice.clone(), format!("test.field{number}"));
+        let path = format!("{own}/{name}");
+        async move { alice.put(&path, json!({ name: number })).await.unwrap() }
+    });
+    futures_util::future::join_all(set).await;
+    assert_eq!(alice.get(&own).await.unwrap().as_object().unwrap().len(), 17);
+}

@@ -175,3 +175,35 @@ async fn notifications_are_listed_from_the_newest_in_pages() {
     let refused = alice.get(&format!("{V3}/notifications?from=nonsense")).await.unwrap_err();
     assert_eq!(refused.errcode(), Some("M_INVALID_PARAM"));
 }
+
+#[tokio::test]
+async fn rules_are_put_in_the_place_that_is_asked_for() {
+    let server = Server::start().await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let order = || async {
+        let rules = alice.get(&format!("{V3}/pushrules/global/")).await.unwrap();
+        let own = rules["content"].as_array().unwrap().iter();
+        own.filter(|rule| rule["default"] == false)
+            .map(|rule| rule["rule_id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let put = |rule: &'static str| {
+        let (alice, path) = (alice.clone(), format!("{V3}/pushrules/global/content/{rule}"));
+        async move { alice.put(&path, json!({"actions": ["notify"], "pattern": "x"})).await }
+    };
+    put("first").await.unwrap();
+    put("second").await.unwrap();
+    assert_eq!(order().await, ["second", "first"], "a new rule comes before the others");
+    put("third?after=second").await.unwrap();
+    assert_eq!(order().await, ["second", "third", "first"]);
+    put("first?before=second").await.unwrap();
+    assert_eq!(order().await, ["first", "second", "third"]);
+    let missing = put("fourth?before=none").await.unwrap_err();
+    assert_eq!(missing.errcode(), Some("M_NOT_FOUND"));
+    // Rules of the server can be silenced, but not replaced or deleted.
+    let default = format!("{V3}/pushrules/global/override/.m.rule.suppress_notices");
+    alice.put(&format!("{default}/enabled"), json!({"enabled": false})).await.unwrap();
+    assert_eq!(alice.get(&default).await.unwrap()["enabled"], false);
+    let refused = alice.delete(&default).await.unwrap_err();
+    assert_eq!((refused.status(), refused.errcode()), (Some(400), Some("M_INVALID_PARAM")));
+}
