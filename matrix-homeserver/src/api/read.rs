@@ -224,6 +224,7 @@ async fn get_event_context(
 #[derive(Debug, Deserialize)]
 struct Moment {
     ts: Option<u64>,
+    /// Forward, unless the client says otherwise, which it should.
     dir: Option<String>,
 }
 
@@ -235,7 +236,7 @@ async fn get_event_by_timestamp(
 ) -> ApiResult<Reply<Value>> {
     let ts = query.ts.ok_or_else(|| ApiError::missing_param("ts is missing"))?;
     let ts = UInt::new(ts).ok_or_else(|| ApiError::invalid_param("ts is too large"))?;
-    let direction = direction(query.dir.as_deref())?;
+    let direction = direction(query.dir.as_deref().or(Some("f")))?;
     // Reads the whole history; whoever else wants an answer does not wait for it.
     let found = tokio::task::spawn_blocking(move || {
         app.rooms.event_near(&room_id, &requester.user_id, MilliSecondsSinceUnixEpoch(ts), direction)

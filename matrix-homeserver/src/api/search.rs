@@ -272,8 +272,7 @@ fn result(
     context: Option<&ContextOptions>,
 ) -> ApiResult<Value> {
     let mut visibility = app.rooms.visibility(access, viewer.user_id)?;
-    let mut result =
-        json!({"rank": found.rank, "result": app.rooms.show(&found.event, viewer, &mut visibility)?});
+    let mut result = json!({"rank": found.rank, "result": app.rooms.show(&found.event, viewer, &mut visibility)?, "context": {}});
     let Some(options) = context else { return Ok(result) };
     let filter = RoomEventFilter::default();
     let around = |direction, from: Position, limit: usize| {

@@ -113,7 +113,7 @@ pub(crate) struct Match {
 #[derive(Debug, Default)]
 pub(crate) struct Matches {
     pub(crate) matches: Vec<Match>,
-    /// The words that were found.
+    /// The words that were looked for and those that were found.
     pub(crate) highlights: BTreeSet<String>,
     /// Where to go on. Absent where everything was looked at.
     pub(crate) rest: Option<Position>,
@@ -151,7 +151,8 @@ impl Rooms {
             .enumerate()
             .filter_map(|(index, source)| Some((position(source)?, index)))
             .collect();
-        let mut found = Matches::default();
+        let highlights = request.words.0.iter().cloned().collect();
+        let mut found = Matches { highlights, ..Matches::default() };
         for scanned in 0.. {
             let Some((at, index)) = order.pop() else { break };
             if scanned == MAX_SCANNED {

@@ -6,9 +6,8 @@ use std::{
 };
 
 use ruma::{OwnedUserId, UserId};
-use serde_json::Value;
 
-use super::{Scope, Users};
+use super::Users;
 use crate::{
     room::UserPolicies,
     store::{KeyBuf, StoreError, Tree, WriteSet, key},
@@ -17,13 +16,7 @@ use crate::{
 /// Users know the rooms already, for waking those who wait; so rooms do not keep them alive.
 impl UserPolicies for Weak<Users> {
     fn ignored_by(&self, user_id: &UserId) -> Result<Arc<HashSet<OwnedUserId>>, StoreError> {
-        let Some(users) = self.upgrade() else { return Ok(Arc::default()) };
-        let Some(list) = users.account_data(user_id, Scope::Global, "m.ignored_user_list")? else {
-            return Ok(Arc::default());
-        };
-        let list: Value = serde_json::from_str(list.get()).unwrap_or_default();
-        let ignored = list["ignored_users"].as_object().into_iter().flatten();
-        Ok(Arc::new(ignored.filter_map(|(user_id, _)| user_id.as_str().try_into().ok()).collect()))
+        self.upgrade().map_or_else(|| Ok(Arc::default()), |users| users.ignored(user_id))
     }
 
     fn is_erased(&self, user_id: &UserId) -> Result<bool, StoreError> {
