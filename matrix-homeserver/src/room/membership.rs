@@ -173,14 +173,21 @@ fn check_action(change: &MembershipChange, state: &RoomState) -> Result<(), Room
     let before = state.members.get(&change.target).map(|member| &member.membership);
     let refuse = |reason: &str| Err(RoomError::forbidden(reason));
     match (change.action, before) {
-        (MembershipAction::Kick, None | Some(M::Leave | M::Ban)) => refuse("the user is not in this room"),
+        // Bridges tell by this error that they have to lift a ban before anything else.
+        (
+            MembershipAction::Join
+            | MembershipAction::Invite
+            | MembershipAction::Knock
+            | MembershipAction::Kick,
+            Some(M::Ban),
+        ) => Err(RoomError::BadState("the user is banned from this room".to_owned())),
+        (MembershipAction::Kick, None | Some(M::Leave)) => refuse("the user is not in this room"),
         (MembershipAction::Unban, before) if before != Some(&M::Ban) => refuse("the user is not banned"),
         (MembershipAction::Kick, Some(_)) if change.sender == change.target => {
             refuse("nobody kicks himself; leave instead")
         }
         (MembershipAction::Leave, None) => refuse("you are not in this room"),
         (MembershipAction::Invite, Some(M::Join)) => refuse("the user is already in this room"),
-        (MembershipAction::Invite, Some(M::Ban)) => refuse("the user is banned from this room"),
         _ => Ok(()),
     }
 }

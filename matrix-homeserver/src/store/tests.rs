@@ -1,7 +1,3 @@
-use std::sync::Arc;
-
-use parking_lot::Mutex;
-
 use super::{Durability, KeyBuf, Position, Store, StoreError, Tree, WriteSet, key};
 
 mod atomic;
@@ -51,17 +47,18 @@ async fn positions_are_given_in_the_order_of_staging_and_rows_contain_them() {
 #[tokio::test]
 async fn a_callback_before_the_frontier_sees_the_rows_and_one_after_it_sees_the_frontier() {
     let store = Store::temporary().unwrap();
-    let seen = Arc::new(Mutex::new(Vec::new()));
     let mut set = WriteSet::new();
     set.positioned(|position, rows| rows.put(Tree::Meta, "x", position.to_bytes()));
-    let (before, after) = (seen.clone(), seen.clone());
+    let (before, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let after = before.clone();
     let (early, late) = (store.clone(), store.clone());
     set.on_commit(move |_| {
-        before.lock().push((early.frontier(), early.contains(Tree::Meta, "x").unwrap()));
+        before.send((early.frontier(), early.contains(Tree::Meta, "x").unwrap())).unwrap();
     });
-    set.on_visible(move |_| after.lock().push((late.frontier(), true)));
+    set.on_visible(move |_| after.send((late.frontier(), true)).unwrap());
     store.commit(set).await.unwrap();
-    assert_eq!(*seen.lock(), [(Position(0), true), (Position(1), true)]);
+    assert_eq!(seen.recv().await, Some((Position(0), true)));
+    assert_eq!(seen.recv().await, Some((Position(1), true)));
 }
 
 #[tokio::test]

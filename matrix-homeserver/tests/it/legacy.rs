@@ -226,7 +226,7 @@ async fn members_are_kicked_banned_and_let_in_again() {
     alice.post(&format!("{room}/kick"), json!({"user_id": bob.id(), "reason": "r"})).await.ok();
     bob.post(&join, json!({})).await.ok();
     alice.put(&format!("{room}/ban/1"), json!({"user_id": bob.id()})).await.ok();
-    bob.post(&join, json!({})).await.refused(403, "M_FORBIDDEN");
+    bob.post(&join, json!({})).await.refused(403, "M_BAD_STATE");
     alice.post(&format!("{room}/unban"), json!({"user_id": bob.id()})).await.ok();
     let member = format!("{room}/state/m.room.member/{}", encode(&bob.id()));
     bob.put(&member, json!({"membership": "join"})).await.ok();

@@ -32,7 +32,7 @@ async fn an_invited_user_joins_is_kicked_is_banned_is_unbanned_and_comes_back() 
 
 #[tokio::test]
 async fn what_a_membership_does_not_allow_is_refused() {
-    use MembershipAction::{Ban, Invite, Kick, Knock, Leave, Unban};
+    use MembershipAction::{Ban, Invite, Join, Kick, Knock, Leave, Unban};
     let fixture = Fixture::new();
     let room = fixture.room("alice").await;
     for (sender, action, target) in [
@@ -53,8 +53,10 @@ async fn what_a_membership_does_not_allow_is_refused() {
     assert!(is_forbidden(fixture.change(&room, "bob", Ban, "alice").await));
     assert!(is_forbidden(fixture.change(&room, "bob", Kick, "alice").await));
     fixture.change(&room, "alice", Ban, "bob").await.unwrap();
-    assert!(is_forbidden(fixture.join(&room, "bob").await));
-    assert!(is_forbidden(fixture.change(&room, "alice", Invite, "bob").await));
+    for (sender, action) in [("bob", Join), ("bob", Knock), ("alice", Invite), ("alice", Kick)] {
+        let refused = fixture.change(&room, sender, action, "bob").await;
+        assert!(matches!(refused, Err(RoomError::BadState(_))), "{action:?} of the banned bob: {refused:?}");
+    }
 }
 
 #[tokio::test]
