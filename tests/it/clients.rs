@@ -8,7 +8,10 @@ mod partner;
 use std::path::Path;
 
 use matrix_homeserver::testing::TestUser;
+use serde_json::json;
+use tempfile::NamedTempFile;
 use tests::clients::ClientProgram;
+use tests::process::free_port;
 use tests::programs::HomeserverProcess;
 use tests::require;
 use tests::servers::Synapse;
@@ -47,6 +50,43 @@ async fn converse(program: &str) {
     println!("{}", client.log());
 }
 
+/// Runs a bridge, which has the conversation by one of its users and then serves the partner as a visitor.
+async fn bridge(program: &str) {
+    let registration = registration();
+    let ground = require!(Ground::start(&[registration.path()]).await);
+    let user = TestUser::register(&ground.url(), "partner").await.unwrap();
+    let arguments = [&ground.url(), user.user_id().as_str(), registration.path().to_str().unwrap()];
+    let mut client = require!(ClientProgram::start(program, &arguments));
+    let partner = Partner::new(user);
+    let script = async {
+        partner.converse().await;
+        partner.visit().await;
+    };
+    tokio::join!(client.finished(), script);
+    let taken = TestUser::register(&ground.url(), "bridge_thief").await.unwrap_err();
+    assert_eq!(taken.errcode(), Some("M_EXCLUSIVE"));
+    println!("{}", client.log());
+}
+
+/// What the bridges are registered as. JSON is YAML, and easier to read for a program without a library.
+fn registration() -> NamedTempFile {
+    let registration = json!({
+        "id": "bridge", "url": format!("http://127.0.0.1:{}", free_port()),
+        "as_token": "as_token_of_the_bridge", "hs_token": "hs_token_of_the_bridge",
+        "sender_localpart": "bridge_bot", "rate_limited": false,
+        "receive_ephemeral": true, "de.sorunome.msc2409.push_ephemeral": true,
+        "protocols": ["pigeon"],
+        "namespaces": {
+            "users": [{"exclusive": true, "regex": "@bridge_.*"}],
+            "aliases": [{"exclusive": true, "regex": "#bridge_.*"}],
+            "rooms": [],
+        },
+    });
+    let file = NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), registration.to_string()).unwrap();
+    file
+}
+
 #[tokio::test]
 async fn matrix_nio_does_what_its_users_do() {
     converse("matrix_nio.py").await;
@@ -55,4 +95,14 @@ async fn matrix_nio_does_what_its_users_do() {
 #[tokio::test]
 async fn matrix_js_sdk_does_what_its_users_do() {
     converse("js_sdk.mjs").await;
+}
+
+#[tokio::test]
+async fn the_client_of_mautrix_python_does_what_its_users_do() {
+    converse("mautrix_client.py").await;
+}
+
+#[tokio::test]
+async fn the_application_service_of_mautrix_python_does_what_bridges_do() {
+    bridge("mautrix_appservice.py").await;
 }

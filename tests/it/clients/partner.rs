@@ -21,6 +21,9 @@ use super::media;
 const FROM_THE_CLIENT: &[u8] = b"from the client\n";
 const FROM_THE_PARTNER: &[u8] = b"from the partner\n";
 
+/// When the doorman of a bridge says welcome.
+const LONG_AGO: u64 = 1_421_416_883_000;
+
 /// A user of our own, with the part that the clients' programs expect of it.
 pub(super) struct Partner {
     user: TestUser,
@@ -46,6 +49,29 @@ impl Partner {
         conversation.exchange_files().await;
         conversation.slip().await;
         conversation.part(&hello).await;
+    }
+
+    /// Makes a bridge provide what did not exist: a room, by its alias, and a ghost, by an invitation.
+    pub(super) async fn visit(&self) {
+        let user = &self.user;
+        let server = user.user_id().server_name();
+        let lobby = user.join(format!("#bridge_lobby:{server}")).await.unwrap();
+        assert_eq!(user.state(&lobby, "m.room.name", "").await.unwrap().unwrap()["name"], "The lobby");
+        user.send_text(&lobby, "is anybody here?").await.unwrap();
+        let welcome = user.wait_for_text(&lobby, &format!("welcome, {}", user.user_id())).await.unwrap();
+        assert_eq!(welcome["sender"], format!("@bridge_doorman:{server}"));
+        assert_eq!(welcome["origin_server_ts"], LONG_AGO);
+
+        let called = format!("@bridge_called:{server}");
+        let room = user.create_room(json!({"preset": "private_chat", "is_direct": true})).await.unwrap();
+        user.invite(&room, &called).await.unwrap();
+        let answer = user.wait_for_text(&room, "you called?").await.unwrap();
+        assert_eq!(answer["sender"], called);
+        assert_eq!(answer["content"]["msgtype"], "m.notice");
+        let profile = user.get(&format!("/_matrix/client/v3/profile/{}", encode(&called))).await.unwrap();
+        assert_eq!(profile["displayname"], "Called");
+        user.send_text(&room, "that is all").await.unwrap();
+        user.wait_for_membership(&room, &called, "leave").await.unwrap();
     }
 }
 
