@@ -17,6 +17,7 @@ use ruma::{OwnedServerName, OwnedUserId, RoomAliasId, RoomId, ServerName, UserId
 
 use crate::{fault::FaultDial, store::StoreError, user::TokenHash};
 
+mod claim;
 mod devices;
 mod drafted;
 mod interest;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use reqwest::Method;
 
-use super::{Routes, fault_control, metrics, sections};
+use super::{Routes, fault_control, metrics, sections, v2_draft};
 use crate::{Homeserver, testing::http_client};
 
 const DOCUMENT: &str = include_str!("../../../docs/spec-coverage.md");
@@ -60,7 +60,7 @@ fn newest(endpoint: &str) -> String {
 fn paths() -> Vec<String> {
     let tables = sections()
         .into_iter()
-        .chain([fault_control::routes(), metrics::routes()])
+        .chain([fault_control::routes(), metrics::routes(), v2_draft::routes()])
         .flat_map(|routes| routes.table);
     let mut paths: Vec<_> = tables
         .map(|(path, family, _)| {
@@ -93,7 +93,7 @@ async fn served(homeserver: &Homeserver, path: &str) -> Vec<Method> {
 
 async fn everything() -> Homeserver {
     let builder = Homeserver::builder("hs.test").drafts(true).fault_control(true).metrics(true);
-    builder.registration_shared_secret("secret").start().await.unwrap()
+    builder.v2_draft(true).registration_shared_secret("secret").start().await.unwrap()
 }
 
 #[tokio::test]

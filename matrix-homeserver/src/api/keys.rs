@@ -160,7 +160,12 @@ async fn claim_keys(
         }
         let mut of_user = Map::new();
         for (device_id, algorithm) in devices {
-            if let Some((name, key)) = app.users.keys.claim(&user_id, &device_id, &algorithm).await? {
+            let held = app.users.keys.claim(&user_id, &device_id, &algorithm).await?;
+            let found = match held {
+                Some(found) => Some(found),
+                None => app.appservices.claim_key(&user_id, &device_id, &algorithm).await,
+            };
+            if let Some((name, key)) = found {
                 of_user.insert(device_id.to_string(), json!({ name: key }));
             }
         }

@@ -224,3 +224,31 @@ async fn changes_of_keys_are_told_of_those_who_share_rooms_with_ghosts() {
     let told = appservice.next(|request| names(&lists(request)["left"], "@alice:hs.test")).await;
     assert!(!names(&lists(&told)["changed"], "@alice:hs.test"));
 }
+
+#[tokio::test]
+async fn an_appservice_may_hold_the_keys_of_its_ghosts_itself() {
+    let appservice = FakeAppservice::scripted(|request| {
+        let claims = request.path.ends_with("/org.matrix.msc3983/keys/claim");
+        let asked = request.body[GHOST]["D"] == json!(["signed_curve25519"]);
+        let body = match (claims, asked) {
+            (true, true) => json!({GHOST: {"D": {"signed_curve25519:AAAA": {"key": "k"}}}}),
+            (true, false) => json!({GHOST: "nonsense"}),
+            (false, _) => json!({}),
+        };
+        Box::pin(async move { (StatusCode::OK, body) })
+    })
+    .await;
+    let server = server_with(&appservice).await;
+    ghost_with_device(&server).await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let claim = |device: &str| {
+        let body = json!({"one_time_keys": {GHOST: {device: "signed_curve25519"}}});
+        let alice = alice.clone();
+        async move { alice.post(&format!("{V3}/keys/claim"), body).await.unwrap()["one_time_keys"].clone() }
+    };
+    assert_eq!(claim("D").await, json!({GHOST: {"D": {"signed_curve25519:AAAA": {"key": "k"}}}}));
+    assert_eq!(claim("E").await, json!({}));
+    let upload = format!("{V3}/keys/upload?user_id={GHOST}&device_id=D");
+    server.post(&upload, AS_TOKEN, json!({"one_time_keys": one_time_keys(7..8)})).await.ok();
+    assert_eq!(claim("D").await[GHOST]["D"]["signed_curve25519:7"]["key"], "7", "its own come first");
+}
