@@ -34,6 +34,7 @@ mod accounts;
 mod actions;
 mod builder;
 mod guests;
+mod housekeeping;
 mod limits;
 mod metrics;
 mod observers;
@@ -462,6 +463,7 @@ impl Homeserver {
         let router = api::router(services.clone());
         let tracker = services.tracker.clone();
         tracker.spawn(presence::watch(services.clone()));
+        tracker.spawn(housekeeping::run(services.rooms.transactions().clone(), services.shutdown.clone()));
         tracker.spawn(serve::serve(listener, router, services.shutdown.clone(), tracker.clone()));
         Self { services, url, builder }
     }

@@ -5,6 +5,7 @@
 
 mod api;
 mod appservice;
+pub mod data;
 mod directory;
 mod event;
 pub mod fault;

@@ -7,18 +7,29 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{Args, Parser};
 use matrix_appservice::Registration;
 use matrix_homeserver::{Homeserver, LoginSettings};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+#[path = "main/tools.rs"]
+mod tools;
+
 /// A Matrix homeserver core for tests of bridges and clients.
 ///
 /// Prints `ready http://HOST:PORT` on standard output when it accepts requests, logs to standard error (RUST_LOG sets how
-/// much), and stops on SIGTERM and SIGINT.
+/// much), and stops on SIGTERM and SIGINT. With a command, it does that instead and ends.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct Arguments {
+    #[command(subcommand)]
+    tool: Option<tools::Tool>,
+    #[command(flatten)]
+    options: Option<Options>,
+}
+
+#[derive(Debug, Args)]
 struct Options {
     /// The name in the IDs of users, rooms and aliases
     #[arg(long, value_name = "NAME")]
@@ -89,12 +100,17 @@ fn named_url(text: &str) -> Result<(String, String), String> {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let options = Options::parse();
+    let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("warn,sled::config=off,ruma_state_res=error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
-    match run(options).await {
-        Ok(()) => ExitCode::SUCCESS,
+    let ended = match (arguments.tool, arguments.options) {
+        (Some(tool), _) => tool.run(),
+        (None, Some(options)) => run(options).await.map(|()| ExitCode::SUCCESS),
+        (None, None) => unreachable!("the server name is required without a command"),
+    };
+    match ended {
+        Ok(code) => code,
         Err(error) => {
             let _ = writeln!(io::stderr(), "matrix-homeserver: {error:#}");
             ExitCode::FAILURE

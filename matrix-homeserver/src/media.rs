@@ -5,7 +5,11 @@
 //!
 //! [content repository]: https://spec.matrix.org/v1.19/client-server-api/#content-repository
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use ruma::{OwnedUserId, UserId};
@@ -238,6 +242,22 @@ impl Upload {
 
 fn encode(upload: &Upload) -> Vec<u8> {
     serde_json::to_vec(upload).expect("an upload is plain text and numbers")
+}
+
+/// The uploads whose file is not in the directory, or not whole.
+pub(crate) fn missing(store: &Store, directory: &Path) -> Result<Vec<String>, StoreError> {
+    let mut missing = Vec::new();
+    for row in store.scan_prefix(Tree::Media, key(["media"])) {
+        let (row_key, row) = row?;
+        let Some([_, media_id]) = KeyBuf::read::<2>(&row_key) else { continue };
+        let upload: Upload =
+            serde_json::from_slice(&row).map_err(|_| StoreError::damaged("a row about an upload"))?;
+        let found = std::fs::metadata(directory.join(media_id)).ok().map(|file| file.len());
+        if upload.size.is_some_and(|size| found != Some(size)) {
+            missing.push(media_id.to_owned());
+        }
+    }
+    Ok(missing)
 }
 
 fn row_key(media_id: &str) -> KeyBuf {

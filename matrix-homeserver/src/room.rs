@@ -43,6 +43,7 @@ mod wakers;
 mod write;
 
 pub(crate) use self::{
+    check::{problems, problems_of_events},
     counts::EventCounts,
     error::RoomError,
     filter::{
@@ -167,7 +168,6 @@ impl Rooms {
         &self.inner.events
     }
 
-    #[allow(dead_code, reason = "for requests that send something other than events")]
     /// Requests with a transaction ID, also those that have nothing to do with rooms.
     pub(crate) fn transactions(&self) -> &Transactions {
         &self.inner.transactions

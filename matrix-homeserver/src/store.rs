@@ -21,6 +21,7 @@ use std::{
 mod committer;
 mod key;
 mod metrics;
+mod raw;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -29,8 +30,9 @@ mod write_set;
 use self::committer::Committer;
 pub(crate) use self::{
     committer::Pending,
-    key::{KeyBuf, key},
+    key::{KeyBuf, MARK, key},
     metrics::CommitMetrics,
+    raw::{RawRow, RawStore},
     tree::Tree,
     write_set::WriteSet,
 };
@@ -65,13 +67,23 @@ pub(crate) enum StoreError {
         source: Arc<sled::Error>,
     },
     /// The database was written by another version of the server.
-    #[error("the database has schema version {found}, this server reads version {expected}")]
+    #[error(
+        "the database has schema version {found}, this server reads version {expected}; {}",
+        if found > expected {
+            "use the newer server that wrote it"
+        } else {
+            "export it with the older server that wrote it, and import that into a new directory"
+        }
+    )]
     Schema {
         /// The version in the database.
         found: u64,
         /// The version that this server reads.
         expected: u64,
     },
+    /// There is no database where one was looked for.
+    #[error("there is no database in this directory")]
+    Missing,
     /// A row does not read as what it should be.
     #[error("the database holds a damaged row: {what}")]
     Damaged {

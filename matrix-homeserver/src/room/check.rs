@@ -7,24 +7,64 @@
 use super::{
     load::{self, HeadRow},
     state_tree::{Root, StateTree},
+    stored,
 };
 use crate::store::{Position, Store, StoreError, Tree, key};
 
 /// Checks that every room's head is where its timeline ends, that the state at the head can be read, and that
 /// nothing lies beyond the stream. Looks at a few rows per room, whatever its length.
 pub(super) fn check(store: &Store) -> Result<(), StoreError> {
+    match problems(store)?.into_iter().next() {
+        None => Ok(()),
+        Some(problem) => Err(StoreError::damaged(problem)),
+    }
+}
+
+/// What [`check`] finds wrong, room by room.
+pub(crate) fn problems(store: &Store) -> Result<Vec<String>, StoreError> {
     let frontier = store.frontier();
+    let mut problems = Vec::new();
     for row in store.scan_prefix(Tree::Room, key(["head"])) {
         let (key, value) = row?;
         let number = Position::from_suffix(&key).ok_or_else(|| StoreError::damaged("the key of a room"))?.0;
-        let head: HeadRow =
-            serde_json::from_slice(&value).map_err(|_| StoreError::damaged("the head of a room"))?;
-        check_room(store, number, &head, frontier).map_err(|problem| match problem {
-            Problem::Store(error) => error,
-            Problem::Disagrees(what) => StoreError::damaged(format!("room {}: {what}", head.room_id)),
-        })?;
+        let Ok(head) = serde_json::from_slice::<HeadRow>(&value) else {
+            problems.push(format!("room number {number}: its head cannot be read"));
+            continue;
+        };
+        match check_room(store, number, &head, frontier) {
+            Ok(()) => {}
+            Err(Problem::Disagrees(what)) => problems.push(format!("room {}: {what}", head.room_id)),
+            Err(Problem::Store(StoreError::Damaged { what })) => {
+                problems.push(format!("room {}: {what} is damaged", head.room_id));
+            }
+            Err(Problem::Store(error)) => return Err(error),
+        }
     }
-    Ok(())
+    Ok(problems)
+}
+
+/// What is wrong with the events: rows that cannot be read, and timelines that name an event that is not there. Looks at
+/// every event.
+pub(crate) fn problems_of_events(store: &Store) -> Result<Vec<String>, StoreError> {
+    let mut problems = Vec::new();
+    for row in store.range::<&[u8]>(Tree::Event, ..) {
+        let (key, value) = row?;
+        let number = Position::from_suffix(&key).unwrap_or_default().0;
+        if stored::read(number, &value).is_err() {
+            problems.push(format!("event number {number} cannot be read"));
+        }
+    }
+    for row in store.range::<&[u8]>(Tree::Timeline, ..) {
+        let (key, value) = row?;
+        match load::read_timeline(&key, &value) {
+            Err(_) => problems.push("a row of a timeline cannot be read".to_owned()),
+            Ok((position, event, _)) if !store.contains(Tree::Event, event.to_be_bytes())? => {
+                problems.push(format!("event number {event}, at position {position}, is missing"));
+            }
+            Ok(_) => {}
+        }
+    }
+    Ok(problems)
 }
 
 enum Problem {

@@ -200,7 +200,7 @@ impl Events {
     }
 }
 
-fn read(number: u64, row: &[u8]) -> Result<StoredEvent, StoreError> {
+pub(super) fn read(number: u64, row: &[u8]) -> Result<StoredEvent, StoreError> {
     let damaged = || StoreError::damaged(format!("event {number}"));
     let Row { version, event_id, meta, json } = decode(row).ok_or_else(damaged)?;
     let rules = version.rules().ok_or_else(damaged)?;

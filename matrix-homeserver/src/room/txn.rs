@@ -2,19 +2,23 @@
 //!
 //! [transaction identifiers]: https://spec.matrix.org/v1.19/client-server-api/#transaction-identifiers
 
-use std::{
-    collections::{HashMap, HashSet},
-    fmt,
-    sync::Arc,
-};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
+use ruma::MilliSecondsSinceUnixEpoch;
 use sha2::{Digest, Sha256};
 
 use super::request::TxnKey;
-use crate::store::{Position, Store, StoreError, Tree, WriteSet};
+use crate::store::{MARK, Position, Store, StoreError, Tree, WriteSet, key};
 
 type Hash = [u8; 16];
+
+/// How long requests are known, at least. A bridge that was down repeats what it had not heard of when it comes back.
+const KEPT: Duration = Duration::from_hours(14 * 24);
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
 
 /// The answers to requests with a transaction ID.
 ///
@@ -28,8 +32,8 @@ pub(crate) struct Transactions {
 
 #[derive(Default)]
 struct Inner {
-    /// Those whose row is written.
-    known: HashSet<Hash>,
+    /// Those whose row is written, with its position.
+    known: HashMap<Hash, Position>,
     /// Those whose row is on its way, with the generation of the store it was staged in.
     in_flight: HashMap<Hash, (u64, String)>,
 }
@@ -47,15 +51,46 @@ pub(crate) enum Known {
 
 impl Transactions {
     pub(crate) fn open(store: Store) -> Result<Self, StoreError> {
-        let mut known = HashSet::new();
+        let mut known = HashMap::new();
         for row in store.scan_prefix(Tree::Txn, []) {
-            let (key, _) = row?;
-            if let Some(hash) = key.first_chunk::<16>() {
-                known.insert(*hash);
+            let (key, value) = row?;
+            let position = value.first_chunk::<8>().map(|bytes| Position(u64::from_be_bytes(*bytes)));
+            if let (Some(hash), Some(position)) = (key.first_chunk::<16>(), position) {
+                known.insert(*hash, position);
             }
         }
         let inner = Inner { known, in_flight: HashMap::new() };
         Ok(Self { store, inner: Arc::new(Mutex::new(inner)) })
+    }
+
+    /// Forgets requests of more than [`KEPT`] ago. Costs nothing else: that a row has no time is made up for by a mark
+    /// every now and then, which says how far the stream was.
+    pub(crate) async fn expire(&self, now: MilliSecondsSinceUnixEpoch) -> Result<usize, StoreError> {
+        let now = u64::from(now.get());
+        let mut writes = WriteSet::new();
+        let mut before = None;
+        for row in self.store.scan_prefix(Tree::Meta, key([MARK])) {
+            let (row_key, row) = row?;
+            let (Some(Position(at)), Some(frontier)) =
+                (Position::from_suffix(&row_key), Position::from_suffix(&row))
+            else {
+                continue;
+            };
+            if at.saturating_add(millis(KEPT)) <= now {
+                before = before.max(Some(frontier));
+                writes.delete(Tree::Meta, &*row_key);
+            }
+        }
+        writes.put(Tree::Meta, key([MARK]).number(now), self.store.frontier().to_bytes());
+        let mut expired = 0;
+        if let Some(before) = before {
+            for (hash, _) in self.inner.lock().known.extract_if(|_, position| *position <= before) {
+                writes.delete(Tree::Txn, hash);
+                expired += 1;
+            }
+        }
+        self.store.commit(writes).await?;
+        Ok(expired)
     }
 
     /// What is known about a transaction ID.
@@ -69,7 +104,7 @@ impl Transactions {
                 }
                 inner.in_flight.remove(&hash);
             }
-            if !inner.known.contains(&hash) {
+            if !inner.known.contains_key(&hash) {
                 return Ok(Known::No);
             }
         }
@@ -94,9 +129,9 @@ impl Transactions {
             rows.put(Tree::Txn, hash, row);
         });
         let inner = self.inner.clone();
-        set.on_commit(move |_| {
+        set.on_commit(move |position| {
             let mut inner = inner.lock();
-            inner.known.insert(hash);
+            inner.known.insert(hash, position);
             inner.in_flight.remove(&hash);
         });
     }

@@ -7,6 +7,9 @@ pub(super) const SCHEMA: &[u8] = b"schema";
 /// [`Tree::Meta`](super::Tree::Meta): the last position that was given.
 pub(super) const FRONTIER: &[u8] = b"frontier";
 
+/// [`Tree::Meta`](super::Tree::Meta), with a time in milliseconds behind it: the frontier at that time.
+pub(crate) const MARK: &str = "mark";
+
 /// Ends a text inside a key. The byte never occurs in UTF-8.
 const END: u8 = 0xff;
 

@@ -109,7 +109,10 @@ fn another_schema_version_is_refused() {
         db.flush().unwrap();
     }
     let error = Store::open(dir.path(), Durability::Flushed).unwrap_err();
-    assert_eq!(error.to_string(), "the database has schema version 99, this server reads version 1");
+    assert_eq!(
+        error.to_string(),
+        "the database has schema version 99, this server reads version 1; use the newer server that wrote it"
+    );
 }
 
 #[test]

@@ -37,7 +37,40 @@ pub(crate) enum Tree {
     Media = 14,
 }
 
+/// Every kind, with its name in exports.
+const ALL: [(Tree, &str); 14] = [
+    (Tree::Meta, "meta"),
+    (Tree::Event, "event"),
+    (Tree::EventId, "event_id"),
+    (Tree::Timeline, "timeline"),
+    (Tree::StateNode, "state_node"),
+    (Tree::Room, "room"),
+    (Tree::Member, "member"),
+    (Tree::Account, "account"),
+    (Tree::Alias, "alias"),
+    (Tree::Txn, "txn"),
+    (Tree::Appservice, "appservice"),
+    (Tree::Relation, "relation"),
+    (Tree::Edge, "edge"),
+    (Tree::Media, "media"),
+];
+
 impl Tree {
+    /// The name of the kind in exports.
+    pub(crate) fn name(self) -> &'static str {
+        ALL.iter().find(|(tree, _)| *tree == self).map_or("", |(_, name)| name)
+    }
+
+    /// The kind with this name.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        ALL.iter().find(|(_, known)| *known == name).map(|(tree, _)| *tree)
+    }
+
+    /// The kind of the rows whose keys begin with this byte.
+    pub(super) fn from_tag(tag: u8) -> Option<Self> {
+        ALL.iter().map(|(tree, _)| *tree).find(|tree| *tree as u8 == tag)
+    }
+
     /// The engine's key.
     pub(super) fn key(self, key: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(key.len() + 1);

@@ -181,3 +181,33 @@ async fn a_service_says_when_an_event_happened() {
     let event = value(&fixture.rooms.event(&room, &viewer_of(&alice), &event_id).unwrap());
     assert_eq!(event["origin_server_ts"], 1000);
 }
+
+#[tokio::test]
+async fn a_transaction_id_is_forgotten_after_weeks_and_not_before() {
+    let fixture = Fixture::new();
+    let room = fixture.room("alice").await;
+    let at = |days: u64| MilliSecondsSinceUnixEpoch(UInt::try_from(days * 24 * 3_600_000 + 1).unwrap());
+    let send = |txn: &str| {
+        let txn = TxnKey {
+            user_id: user("alice"),
+            device_id: None,
+            endpoint: "PUT /send".to_owned(),
+            txn_id: txn.to_owned(),
+        };
+        fixture.rooms.append(Append { txn: Some(txn), ..Fixture::message(&room, "alice", "x") })
+    };
+    let old = send("old").await.unwrap();
+    let transactions = fixture.rooms.transactions();
+    assert_eq!(transactions.expire(at(1)).await.unwrap(), 0);
+    let young = send("young").await.unwrap();
+    assert_eq!(transactions.expire(at(14)).await.unwrap(), 0);
+    assert_eq!(send("old").await.unwrap(), old);
+    assert_eq!(transactions.expire(at(15)).await.unwrap(), 1);
+    assert_eq!(send("young").await.unwrap(), young);
+    assert_ne!(send("old").await.unwrap(), old);
+    // The same from the rows alone.
+    let again = rooms_in(fixture.store.clone());
+    assert_eq!(again.transactions().expire(at(60)).await.unwrap(), 1);
+    assert_eq!(again.transactions().expire(at(80)).await.unwrap(), 1);
+    assert_eq!(fixture.store.scan_prefix(crate::store::Tree::Txn, []).count(), 0);
+}
