@@ -92,6 +92,13 @@ impl Services {
         if self.appservices.room_is_taken(&room_id, Some(appservice)) {
             return Err(ApiError::exclusive("the room ID belongs to another application service"));
         }
+        // Whoever speaks in the room is made before anything is locked: the application service is asked again for that.
+        for user_id in answer.events.iter().chain(&answer.state).filter_map(|event| event.user_id.as_deref())
+        {
+            if self.is_local(user_id) && appservice.may_act_as(user_id) {
+                self.user_exists_or_is_made(user_id).await?;
+            }
+        }
         // One at a time, so that whoever comes later finds the room complete.
         let _one = self.provisioning.lock().await;
         let Some(reservation) = self.directory.reserve(alias) else { return Ok(()) };
@@ -186,10 +193,7 @@ impl Services {
 
     /// Lets somebody into the room who speaks in it; false if it is nobody of the application service.
     async fn let_in(&self, making: &Making<'_>, user_id: &UserId) -> ApiResult<bool> {
-        if !self.is_local(user_id)
-            || !making.appservice.may_act_as(user_id)
-            || !Box::pin(self.user_exists_or_is_made(user_id)).await?
-        {
+        if !self.is_local(user_id) || !making.appservice.may_act_as(user_id) || !self.users.exists(user_id)? {
             return Ok(false);
         }
         if self.rooms.is_joined(&making.room_id, user_id)? {
