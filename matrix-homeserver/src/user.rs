@@ -306,7 +306,7 @@ impl Users {
 }
 
 /// What is known of a user who is about to be registered.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct NewAccount {
     pub(crate) password: Option<String>,
     pub(crate) appservice: Option<String>,

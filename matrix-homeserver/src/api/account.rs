@@ -29,7 +29,7 @@ async fn get_token_owner(requester: Requester) -> Reply<Value> {
     Reply(reply)
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 struct NewPassword {
     auth: Option<AuthData>,
     new_password: Option<String>,

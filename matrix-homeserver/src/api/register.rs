@@ -1,23 +1,16 @@
 //! [Account registration](https://spec.matrix.org/v1.19/client-server-api/#account-registration-and-management).
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, Uri};
-use parking_lot::Mutex;
 use ruma::{OwnedDeviceId, OwnedUserId};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sha1::Sha1;
 
 use super::{
     ApiError, ApiResult, AppState, Json, Params, Reply, Routes, draft_registration,
@@ -31,8 +24,10 @@ use crate::{
     user::{Login, Naming, NewAccount, NewSession, TokenHash, random_text},
 };
 
-/// How long a nonce of the registration by shared secret is good.
-const NONCE_AGE: Duration = Duration::from_mins(1);
+mod shared_secret;
+
+pub(crate) use self::shared_secret::Nonces;
+
 const APPSERVICE: &str = "m.login.application_service";
 
 pub(super) fn routes() -> Routes {
@@ -40,7 +35,10 @@ pub(super) fn routes() -> Routes {
         .v3("/register", post(register))
         .v3("/register/available", get(check_username_availability))
         .v1("/register/m.login.registration_token/validity", get(registration_token_validity))
-        .absolute("/_synapse/admin/v1/register", get(register_nonce).post(register_with_secret))
+        .absolute(
+            "/_synapse/admin/v1/register",
+            get(shared_secret::register_nonce).post(shared_secret::register_with_secret),
+        )
 }
 
 /// The body of `POST /register`, which is also where the draft has application services register themselves.
@@ -326,89 +324,4 @@ async fn registration_token_validity(
     }
     let Some(token) = token else { return Err(ApiError::missing_param("token is missing")) };
     Ok(Reply(json!({"valid": uia::is_registration_token(&app, &token)})))
-}
-
-/// Nonces that were given out and not used yet.
-#[derive(Debug, Default)]
-pub(crate) struct Nonces(Mutex<HashMap<String, Instant>>);
-
-impl Nonces {
-    fn give(&self) -> String {
-        let mut given = self.0.lock();
-        given.retain(|_, since| since.elapsed() < NONCE_AGE);
-        let nonce = random_text(32);
-        given.insert(nonce.clone(), Instant::now());
-        nonce
-    }
-
-    fn take(&self, nonce: &str) -> bool {
-        self.0.lock().remove(nonce).is_some_and(|since| since.elapsed() < NONCE_AGE)
-    }
-}
-
-/// Registration for whoever knows the shared secret, as
-/// [Synapse](https://element-hq.github.io/synapse/latest/admin_api/register_api.html) has it.
-async fn register_nonce(State(app): State<AppState>) -> ApiResult<Reply<Value>> {
-    if app.config.registration_shared_secret.is_none() {
-        return Err(ApiError::unknown("shared secret registration is not enabled"));
-    }
-    Ok(Reply(json!({"nonce": app.nonces.give()})))
-}
-
-#[derive(Debug, Deserialize)]
-struct SecretRegistration {
-    nonce: String,
-    username: String,
-    password: String,
-    displayname: Option<String>,
-    #[serde(default)]
-    admin: bool,
-    user_type: Option<String>,
-    mac: String,
-    #[serde(default)]
-    inhibit_login: bool,
-}
-
-async fn register_with_secret(
-    State(app): State<AppState>,
-    Json(body): Json<SecretRegistration>,
-) -> ApiResult<Reply<Value>> {
-    let Some(secret) = &app.config.registration_shared_secret else {
-        return Err(ApiError::unknown("shared secret registration is not enabled"));
-    };
-    if [&body.username, &body.password].iter().any(|text| text.contains('\0')) {
-        return Err(ApiError::invalid_param("neither user name nor password may contain NUL"));
-    }
-    if !app.nonces.take(&body.nonce) {
-        return Err(ApiError::unknown("unrecognised nonce"));
-    }
-    let role = if body.admin { "admin" } else { "notadmin" };
-    let mut parts = vec![&*body.nonce, &*body.username, &*body.password, role];
-    parts.extend(body.user_type.as_deref());
-    let mut expected = Hmac::<Sha1>::new_from_slice(secret.expose().as_bytes())
-        .expect("a key of any length suits this code");
-    expected.update(parts.join("\0").as_bytes());
-    let proven = from_hex(&body.mac).is_some_and(|mac| expected.verify_slice(&mac).is_ok());
-    if !proven {
-        return Err(ApiError::forbidden("the HMAC is not right"));
-    }
-    check_password(&body.password)?;
-    let user_id = new_person(&app, &body.username)?;
-    let account = NewAccount {
-        password: Some(body.password),
-        admin: body.admin,
-        displayname: body.displayname,
-        ..NewAccount::default()
-    };
-    let session = (!body.inhibit_login).then(NewSession::default);
-    let login = app.users.register(&user_id, account, session).await?;
-    Ok(Reply(login_reply(&app, &user_id, login)))
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes();
-    if !digits.len().is_multiple_of(2) || !digits.iter().all(u8::is_ascii_hexdigit) {
-        return None;
-    }
-    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
 }

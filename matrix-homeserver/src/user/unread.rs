@@ -30,7 +30,7 @@ use serde::Deserialize;
 use super::{Users, push::actions_for};
 use crate::{
     event::{ClientFormat, Unsigned, client_event},
-    room::{Room, RoomError, Rooms, StoredEvent, TimelineEntry},
+    room::{Room, RoomError, Rooms, StoredEvent, TimelineEntry, UserRoom, membership_of},
     store::Position,
     sync::Unread,
 };
@@ -218,7 +218,7 @@ impl UnreadCounter {
             match mine.membership {
                 MembershipState::Join if room.position() > after => {
                     let read = self.read(user_id, room_id)?;
-                    for entry in self.entries(&room, after.max(mine.position), upto)? {
+                    for entry in self.entries(&room, after.max(self.joined_at(mine)?), upto)? {
                         let thread = thread_of(&entry.event);
                         let is_read = read.covers(thread.as_deref().unwrap_or(MAIN), entry.position);
                         if !is_read && wanted(&entry.event) {
@@ -255,9 +255,26 @@ impl UnreadCounter {
         if read.all == Position::ZERO
             && let Some(mine) = self.rooms.of_user(user_id)?.get(room_id)
         {
-            read.all = mine.position;
+            read.all = self.joined_at(mine)?;
         }
         Ok(read)
+    }
+
+    /// Where a user who is in a room came in. The member events since then only tell of a new name or avatar.
+    fn joined_at(&self, mine: &UserRoom) -> Result<Position, RoomError> {
+        let events = self.rooms.events();
+        let mut event = events.expect(mine.number)?;
+        while let Some(number) = event.meta.replaces {
+            let before = events.expect(number)?;
+            if membership_of(&before) != Some(MembershipState::Join) {
+                break;
+            }
+            event = before;
+        }
+        if event.number == mine.number {
+            return Ok(mine.position);
+        }
+        Ok(events.locate(event.event_id())?.map_or(mine.position, |(_, position)| position))
     }
 
     /// What the rules ask about a room and its reader.
@@ -302,7 +319,8 @@ impl UnreadCounter {
             let read = self.read(user_id, room_id)?;
             let context = self.context(user_id, &room)?;
             let mut here = 0;
-            for entry in self.rooms.timeline_rows(&room, mine.position, upto).rev().take(MAX_SCANNED) {
+            let joined = self.joined_at(mine)?;
+            for entry in self.rooms.timeline_rows(&room, joined, upto).rev().take(MAX_SCANNED) {
                 let entry = entry?;
                 // As in the count: one's own words are no news.
                 let sender = &entry.event.pdu.sender;

@@ -207,3 +207,20 @@ async fn rules_are_put_in_the_place_that_is_asked_for() {
     let refused = alice.delete(&default).await.unwrap_err();
     assert_eq!((refused.status(), refused.errcode()), (Some(400), Some("M_INVALID_PARAM")));
 }
+
+#[tokio::test]
+async fn a_new_name_reads_nothing() {
+    let Pair { alice, bob, room, .. } = &pair().await;
+    let carol_side = bob.create_room(json!({"preset": "public_chat"})).await.unwrap().to_string();
+    alice.join(&carol_side).await.unwrap();
+    bob.send_text(&carol_side, "one").await.unwrap();
+    bob.send_text(room, "one").await.unwrap();
+    let before = (unread(alice, room).await, unread(alice, &carol_side).await);
+    assert_eq!(before.1, (1, 0));
+    let name = format!("{V3}/profile/@alice:hs.test/displayname");
+    alice.put(&name, json!({"displayname": "Alice"})).await.unwrap();
+    assert_eq!((unread(alice, room).await, unread(alice, &carol_side).await), before);
+    let told = alice.get(&format!("{V3}/notifications")).await.unwrap();
+    let texts = told["notifications"].as_array().unwrap().iter();
+    assert_eq!(texts.filter(|told| told["event"]["content"]["body"] == "one").count(), 2);
+}
