@@ -104,7 +104,7 @@ async fn login(
 }
 
 /// With a token of [`generate_login_token`].
-fn by_token(app: &AppState, peer: &Peer, body: &LoginBody) -> ApiResult<OwnedUserId> {
+pub(super) fn by_token(app: &AppState, peer: &Peer, body: &LoginBody) -> ApiResult<OwnedUserId> {
     let Some(token) = &body.token else { return Err(ApiError::missing_param("token is missing")) };
     app.throttle(Limit::Login, &peer.name())?;
     let refused = || ApiError::forbidden("the login token is not valid, or not any more");

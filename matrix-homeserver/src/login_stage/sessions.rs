@@ -119,7 +119,7 @@ impl LoginSession {
 }
 
 /// Somebody comes with a secret that a session waits for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(crate) enum Visit<'s> {
     /// By the link in a mail.
     Link(&'s str),

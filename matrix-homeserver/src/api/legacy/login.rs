@@ -15,7 +15,7 @@ use crate::{
     api::{
         ApiError, ApiResult, AppState, Json, Params, Reply, Routes,
         layer::Peer,
-        login::{LoginBody, by_appservice},
+        login::{LoginBody, by_appservice, by_token},
         register::{self, login_reply},
     },
     homeserver::Limit,
@@ -30,6 +30,8 @@ mod stages;
 use self::stages::{Attempt, Outcome, Proof};
 
 const APPSERVICE: &str = "m.login.application_service";
+/// A token that another client of the user was given by today's path.
+const TOKEN: &str = "m.login.token";
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -60,7 +62,11 @@ struct Step {
 }
 
 async fn get_login(State(app): State<AppState>) -> Reply<Value> {
-    Reply(requirements(&app.config.login.login_flows))
+    let mut requirements = requirements(&app.config.login.login_flows);
+    if let Some(flows) = requirements["flows"].as_array_mut() {
+        flows.push(json!({"type": TOKEN, "get_login_token": true}));
+    }
+    Reply(requirements)
 }
 
 async fn get_register(State(app): State<AppState>) -> Reply<Value> {
@@ -89,10 +95,15 @@ async fn login(
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> ApiResult<Response> {
-    if body["type"] == APPSERVICE {
+    if body["type"] == APPSERVICE || body["type"] == TOKEN {
+        let by_service = body["type"] == APPSERVICE;
         let body: LoginBody = parse(body)?;
         let mut session = LoginSession::new(Purpose::LogIn, &[]);
-        session.user_id = Some(by_appservice(&app, &uri, &headers, &body)?);
+        session.user_id = Some(if by_service {
+            by_appservice(&app, &uri, &headers, &body)?
+        } else {
+            by_token(&app, &peer, &body)?
+        });
         (session.device_id, session.device_name) = (body.device_id, body.initial_device_display_name);
         return Ok(Reply(finish(&app, session).await?).into_response());
     }
@@ -248,7 +259,9 @@ async fn finish(app: &AppState, session: LoginSession) -> ApiResult<Value> {
                 return Err(ApiError::user_deactivated("this account has been deactivated"));
             }
             let login = app.users.log_in(&user_id, device).await?;
-            Ok(login_reply(app, &user_id, Some(login)))
+            let mut reply = login_reply(app, &user_id, Some(login));
+            reply["well_known"] = json!({"m.homeserver": {"base_url": app.base_url()}});
+            Ok(reply)
         }
         Purpose::Register => {
             let account = NewAccount { password, ..NewAccount::default() };

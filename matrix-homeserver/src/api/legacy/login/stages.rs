@@ -41,7 +41,6 @@ pub(super) enum Outcome {
 }
 
 /// What somebody has shown by passing a stage.
-#[derive(Debug)]
 pub(super) enum Proof {
     Password { user_id: OwnedUserId, chosen: Option<String> },
     Email(String),
