@@ -15,8 +15,8 @@ pub(crate) struct Difference {
 
 /// Members whose numbers and texts each server chooses for itself.
 const CHOSEN: &str = "access_token age age_ts base_url creation_ts duration_ms end error etag expires_in expires_in_ms \
-    expires_ts expiry_ts filter_id last_active_ago last_seen_ip last_seen_ts last_seen_user_agent login_token \
-    m.upload.size next_batch next_batch_token next_token nonce origin_server_ts prev_batch prev_batch_token \
+    expires_ts expiry_ts filter_id last_active_ago last_seen last_seen_ip last_seen_ts last_seen_user_agent login_token \
+    m.upload.size next_batch next_batch_token next_token nonce origin_server_ts prev_batch prev_batch_token rank \
     received_ts refresh_token replaces_state session start ts unused_expires_at valid_until_ts";
 
 fn is_chosen(key: &str) -> bool {
@@ -27,13 +27,19 @@ fn is_chosen(key: &str) -> bool {
 const OPAQUE: &[&str] = &["hashes", "unstable_features", "verify_keys", "old_verify_keys"];
 
 /// Lists whose order means something.
-const ORDERED: &[&str] = &["messages", "timeline", "events_before", "events_after", "stages", "results"];
+const ORDERED: &[&str] = &["messages", "timeline", "events_before", "events_after", "stages"];
 
 /// The body with placeholders in place of what differs from server to server.
 pub(crate) fn normalised(value: &Value, variables: &[Variable]) -> Value {
     match value {
         Value::String(text) => placeholder(text, variables).into(),
-        Value::Array(list) => list.iter().map(|value| normalised(value, variables)).collect(),
+        Value::Array(list) => {
+            let mut list: Vec<_> = list.iter().map(|value| normalised(value, variables)).collect();
+            if list.iter().all(Value::is_string) {
+                list.sort_by_key(ToString::to_string);
+            }
+            Value::Array(list)
+        }
         Value::Object(map) => {
             let members = map.iter().map(|(key, value)| {
                 let value = match value {
@@ -142,7 +148,9 @@ fn compare_lists(place: &str, key: &str, ours: &[Value], theirs: &[Value], found
     }
     for value in lonely {
         let place = format!("{place}[{}]", label(value));
-        match theirs.iter().position(|other| label(other) == label(value)) {
+        let same_event =
+            theirs.iter().position(|other| event(value).is_some() && event(other) == event(value));
+        match same_event.or_else(|| theirs.iter().position(|other| label(other) == label(value))) {
             Some(index) => compare(&place, "", value, theirs.remove(index), found),
             None => found.push(Difference { place, ours: shown(value), theirs: "absent".to_owned() }),
         }
@@ -153,8 +161,15 @@ fn compare_lists(place: &str, key: &str, ours: &[Value], theirs: &[Value], found
     }
 }
 
+/// The event in a list, or in a result of a search, that the script has a name for.
+fn event(value: &Value) -> Option<&str> {
+    let event_id = value.get("result").unwrap_or(value)["event_id"].as_str()?;
+    (event_id != "<an event>").then_some(event_id)
+}
+
 /// What something in a list is called.
 fn label(value: &Value) -> String {
+    let value = value.get("result").unwrap_or(value);
     let text = |name: &str| value[name].as_str();
     let name =
         ["type", "rule_id", "room_id", "user_id", "device_id", "alias"].iter().find_map(|name| text(name));
