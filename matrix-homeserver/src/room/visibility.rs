@@ -68,8 +68,8 @@ pub(crate) struct Visibility<'a> {
     ignored: Arc<HashSet<OwnedUserId>>,
     /// The last that can be seen, for who is not in the room any more.
     until: Option<Position>,
-    /// Whether the viewer was ever joined.
-    was_joined: bool,
+    /// Until when the viewer was joined, if ever.
+    joined_until: Option<Position>,
     memory: HashMap<Root, (HistoryVisibility, Option<MembershipState>)>,
 }
 
@@ -100,8 +100,10 @@ impl Rooms {
                 if !left.forgotten
                     && matches!(left.membership, MembershipState::Leave | MembershipState::Ban) =>
             {
-                let state = self.state_at_position(&now.room, left.position)?;
-                Ok(Access { upto: left.position, state, ..now })
+                // Not what was before an invitation that was declined.
+                let upto = self.joined_until(&now.room, user_id)?.ok_or_else(RoomError::not_in_room)?;
+                let state = self.state_at_position(&now.room, upto)?;
+                Ok(Access { upto, state, ..now })
             }
             _ => Err(RoomError::not_in_room()),
         }
@@ -162,26 +164,28 @@ impl Rooms {
         viewer: &'a UserId,
         ignored: Arc<HashSet<OwnedUserId>>,
     ) -> Result<Visibility<'a>, StoreError> {
-        let was_joined = match access.membership {
-            None => false,
-            Some(MembershipState::Join) => true,
-            Some(_) => self.was_joined(access, viewer)?,
+        let joined_until = match access.membership {
+            None => None,
+            Some(MembershipState::Join) => Some(Position::MAX),
+            Some(_) => self.joined_until(&access.room, viewer)?,
         };
         let until = (access.membership != Some(MembershipState::Join)).then_some(access.upto);
-        Ok(Visibility { rooms: self, viewer, ignored, until, was_joined, memory: HashMap::new() })
+        Ok(Visibility { rooms: self, viewer, ignored, until, joined_until, memory: HashMap::new() })
     }
 
-    /// Whether the member events of a user, one replacing the other, have a joined one among them.
-    fn was_joined(&self, access: &Access, user_id: &UserId) -> Result<bool, StoreError> {
-        let mut next = access.room.view().members.get(user_id).map(|member| member.number);
+    /// Where the last time ended that a user was joined, by the member events that replaced each other.
+    fn joined_until(&self, room: &Room, user_id: &UserId) -> Result<Option<Position>, StoreError> {
+        let mut until = Position::MAX;
+        let mut next = room.view().members.get(user_id).map(|member| member.number);
         while let Some(number) = next {
             let event = self.inner.events.expect(number)?;
             if membership_of(&event) == Some(MembershipState::Join) {
-                return Ok(true);
+                return Ok(Some(until));
             }
+            until = self.inner.events.locate(event.event_id())?.map_or(until, |(_, position)| position);
             next = event.meta.replaces;
         }
-        Ok(false)
+        Ok(None)
     }
 }
 
@@ -194,6 +198,18 @@ impl Visibility<'_> {
     /// Whether the viewer does not want to see what a user says.
     pub(crate) fn ignores(&self, user_id: &UserId) -> bool {
         self.ignored.contains(user_id)
+    }
+
+    /// Whether the viewer was joined at an event or at any time after it.
+    fn is_before_leaving(&self, event: &StoredEvent) -> Result<bool, StoreError> {
+        match self.joined_until {
+            None => Ok(false),
+            Some(Position::MAX) => Ok(true),
+            Some(until) => {
+                let located = self.rooms.events().locate(event.event_id())?;
+                Ok(located.is_some_and(|(_, position)| position <= until))
+            }
+        }
     }
 
     /// Whether an event is before the viewer left, if he has.
@@ -228,9 +244,11 @@ impl Visibility<'_> {
         let was =
             |wanted: &MembershipState| memberships.iter().flatten().any(|membership| membership == wanted);
         let (joined, invited) = (was(&MembershipState::Join), was(&MembershipState::Invite));
+        // Who comes sees what was before; who has gone does not see what is after.
+        let shared = joined || self.is_before_leaving(event)?;
         Ok([Some(before), after].into_iter().flatten().any(|visibility| match visibility {
             HistoryVisibility::WorldReadable => true,
-            HistoryVisibility::Shared => joined || self.was_joined,
+            HistoryVisibility::Shared => shared,
             HistoryVisibility::Invited => joined || invited,
             _ => joined,
         }))

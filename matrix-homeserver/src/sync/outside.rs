@@ -51,7 +51,14 @@ impl View<'_> {
         let room = self.room(room_id)?;
         let state = self.sync.rooms.state_at_position(&room, mine.position)?;
         let mut events = stripped_state(self, &state)?;
-        events.push(stripped_event(&self.sync.rooms.events().expect(mine.number)?.pdu));
+        let own = self.sync.rooms.events().expect(mine.number)?;
+        if own.pdu.sender != self.request.user_id {
+            // Who invites, by name and picture.
+            let member = StateEventType::RoomMember;
+            let inviter = self.sync.rooms.state_event_in(&state, &member, own.pdu.sender.as_str())?;
+            events.extend(inviter.map(|event| stripped_event(&event.pdu)));
+        }
+        events.push(stripped_event(&own.pdu));
         Ok(events)
     }
 

@@ -49,6 +49,8 @@ struct Tail {
     limited: bool,
     /// Before the first of them.
     start: Position,
+    /// Between them is state that the client does not want to see there, or may not.
+    hides_state: bool,
 }
 
 impl View<'_> {
@@ -107,16 +109,17 @@ impl View<'_> {
         };
         let mut visibility = self.visibility(&access)?;
         let mut tail = self.tail(&access, since, &mut visibility)?;
-        let was_ever_joined = self.was_joined_ever(mine)?;
-        if !was_ever_joined {
+        let was_there = self.was_joined_since(mine, self.window.since)?;
+        if !was_there {
             // An invitation that was rejected: nothing but that.
             tail.entries.retain(|entry| entry.event.number == mine.number);
+            tail.limited = false;
         }
-        let state = if was_ever_joined { self.state(&access, since, &tail)?.0 } else { Vec::new() };
+        let state = if was_there { self.state(&access, since, &tail)?.0 } else { Vec::new() };
         let account_data = self.sync.extras.room_account_data(&self.request.user_id, room_id, self.window);
         let mut timeline = self.timeline(&tail, &mut visibility)?;
         // As in a room that is joined: the history is shown from its start, not continued.
-        timeline.limited |= was_ever_joined && since.is_none() && self.window.since.is_some();
+        timeline.limited |= was_there && since.is_none() && self.window.since.is_some();
         Ok(Some(LeftRoom { timeline, state: self.state_body(state), account_data: account_data.into() }))
     }
 
@@ -143,12 +146,17 @@ impl View<'_> {
         Ok(false)
     }
 
-    fn was_joined_ever(&self, mine: &UserRoom) -> Result<bool, StoreError> {
+    /// Whether the user was in the room at a position or at any time after it.
+    fn was_joined_since(&self, mine: &UserRoom, since: Option<Position>) -> Result<bool, StoreError> {
         let mut next = Some(mine.number);
         while let Some(number) = next {
             let event = self.sync.rooms.events().expect(number)?;
             if membership_of(&event) == Some(MembershipState::Join) {
                 return Ok(true);
+            }
+            let position = self.sync.rooms.events().locate(event.event_id())?.map(|(_, position)| position);
+            if position.is_some_and(|position| since.is_some_and(|since| position <= since)) {
+                return Ok(false);
             }
             next = event.meta.replaces;
         }
@@ -169,7 +177,7 @@ impl View<'_> {
         let recent = recent.into_iter().rev().filter(|entry| entry.position > after).map(Ok);
         let older = self.sync.rooms.timeline_rows(&access.room, after, complete_after.min(access.upto)).rev();
         let mut rows = recent.filter(|entry| at_most(entry, access.upto)).chain(older);
-        let mut tail = Tail { entries: Vec::new(), limited: false, start: access.upto };
+        let mut tail = Tail { entries: Vec::new(), limited: false, start: access.upto, hides_state: false };
         for scanned in 0.. {
             let Some(row) = rows.next() else { break };
             let entry = row?;
@@ -181,6 +189,8 @@ impl View<'_> {
             tail.start = Position(entry.position.0 - 1);
             if wanted {
                 tail.entries.push(entry);
+            } else {
+                tail.hides_state |= entry.event.pdu.state_key.is_some();
             }
         }
         tail.entries.reverse();
@@ -214,7 +224,7 @@ impl View<'_> {
         };
         let changed = known != access.state;
         // With a gap, what is before the timeline; without, what no event of the timeline tells.
-        let after = self.request.use_state_after || (since.is_some() && !tail.limited);
+        let after = self.request.use_state_after || tail.hides_state || (since.is_some() && !tail.limited);
         let told =
             if after { access.state.clone() } else { rooms.state_at_position(&access.room, tail.start)? };
         let in_timeline: HashSet<u64> = if self.request.use_state_after {

@@ -244,7 +244,13 @@ async fn an_invitation_is_shown_stripped_then_joined_then_left() {
     let places = state(invited, "invite_state");
     assert_eq!(
         places,
-        ["m.room.create|", "m.room.join_rules|", "m.room.member|@bob:hs.test", "m.room.name|"]
+        [
+            "m.room.create|",
+            "m.room.join_rules|",
+            "m.room.member|@alice:hs.test",
+            "m.room.member|@bob:hs.test",
+            "m.room.name|"
+        ]
     );
     assert!(invited["invite_state"]["events"][0].get("event_id").is_none());
     assert_eq!(bob.next().await["rooms"], Value::Null);
@@ -282,6 +288,42 @@ async fn a_rejected_invitation_shows_nothing_of_the_room() {
     let left = &response["rooms"]["leave"][room.as_str()];
     assert_eq!(left["timeline"]["events"].as_array().unwrap().len(), 1, "{left}");
     assert_eq!(state(left, "state"), [""; 0]);
+}
+
+#[tokio::test]
+async fn who_was_kicked_and_declines_to_come_back_learns_nothing_of_the_time_between() {
+    let server = Server::new();
+    let room = server.fixture.room("alice").await;
+    server.fixture.join(&room, "bob").await.unwrap();
+    server.fixture.send(&room, "alice", "heard").await.unwrap();
+    let mut bob = server.client("bob");
+    bob.next().await;
+    server.fixture.change(&room, "alice", MembershipAction::Kick, "bob").await.unwrap();
+    bob.next().await;
+    server.fixture.send(&room, "alice", "behind his back").await.unwrap();
+    server.fixture.change(&room, "alice", MembershipAction::Invite, "bob").await.unwrap();
+    bob.next().await;
+    server.fixture.change(&room, "bob", MembershipAction::Leave, "bob").await.unwrap();
+    let response = bob.next().await;
+    let left = &response["rooms"]["leave"][room.as_str()];
+    assert_eq!(left["timeline"]["events"].as_array().unwrap().len(), 1, "{left}");
+    assert_eq!(left["timeline"]["limited"], false);
+    let mut with_left = server.client_with("bob", json!({ "room": { "include_leave": true } }));
+    let all = with_left.next().await;
+    assert_eq!(bodies(&all["rooms"]["leave"][room.as_str()]), ["heard"]);
+}
+
+#[tokio::test]
+async fn state_that_a_filter_keeps_out_of_the_timeline_is_told_as_state() {
+    let server = Server::new();
+    let room = server.fixture.room("alice").await;
+    server.fixture.send(&room, "alice", "hello").await.unwrap();
+    let filter = json!({ "room": { "timeline": { "types": ["m.room.message"] } } });
+    let joined = server.client_with("alice", filter).room(&room).await;
+    assert_eq!(bodies(&joined), ["hello"]);
+    let told = state(&joined, "state");
+    assert!(told.iter().any(|place| place == "m.room.create|"), "{told:?}");
+    assert!(told.iter().any(|place| place == "m.room.member|@alice:hs.test"), "{told:?}");
 }
 
 #[tokio::test]
