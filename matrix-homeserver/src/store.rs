@@ -42,7 +42,7 @@ const SCHEMA_VERSION: u64 = 1;
 /// How long to wait for files that are just being closed.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 /// How much of the database is kept in memory.
-const TEMPORARY_CACHE_BYTES: u64 = 32 << 20;
+const TEMPORARY_CACHE_BYTES: u64 = 16 << 20;
 const PERMANENT_CACHE_BYTES: u64 = 256 << 20;
 
 /// What an answered write has survived.

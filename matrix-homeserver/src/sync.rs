@@ -40,7 +40,8 @@ pub(crate) struct SyncRequest {
     pub(crate) device_id: Option<OwnedDeviceId>,
     /// The `next_batch` of the response before. Everything, where absent.
     pub(crate) since: Option<Position>,
-    pub(crate) filter: FilterDefinition,
+    /// Shared, where the client gave none: most requests wait, and what they hold counts.
+    pub(crate) filter: Arc<FilterDefinition>,
     /// The whole state of every room, also of what has not changed.
     pub(crate) full_state: bool,
     /// How long to wait for something to tell.

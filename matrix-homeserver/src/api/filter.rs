@@ -1,5 +1,7 @@
 //! [Filtering](https://spec.matrix.org/v1.19/client-server-api/#filtering).
 
+use std::sync::{Arc, LazyLock};
+
 use axum::{
     extract::State,
     routing::{get, post},
@@ -42,14 +44,19 @@ async fn get_filter(
 }
 
 /// The filter that a parameter holds or names.
-pub(super) fn find(app: &AppState, user_id: &UserId, filter: Option<&str>) -> ApiResult<FilterDefinition> {
-    let Some(filter) = filter else { return Ok(FilterDefinition::default()) };
+pub(super) fn find(
+    app: &AppState,
+    user_id: &UserId,
+    filter: Option<&str>,
+) -> ApiResult<Arc<FilterDefinition>> {
+    static NONE: LazyLock<Arc<FilterDefinition>> = LazyLock::new(Arc::default);
+    let Some(filter) = filter else { return Ok(NONE.clone()) };
     if filter.starts_with('{') {
-        return parse(filter).map_err(ApiError::invalid_param);
+        return parse(filter).map(Arc::new).map_err(ApiError::invalid_param);
     }
     let stored = app.users.filter(user_id, filter)?;
     let stored = stored.ok_or_else(|| ApiError::invalid_param("there is no such filter"))?;
-    parse(stored.get()).map_err(ApiError::invalid_param)
+    parse(stored.get()).map(Arc::new).map_err(ApiError::invalid_param)
 }
 
 /// Reads a filter, or says which part of it is none.
