@@ -12,6 +12,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::outgoing;
+
 /// How long an identity server may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest answer that is read.
@@ -79,13 +81,7 @@ pub(crate) struct IdentityServers {
 
 impl IdentityServers {
     pub(crate) fn new(servers: BTreeMap<String, String>) -> Self {
-        crate::install_crypto();
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(TIMEOUT)
-            .build()
-            .expect("a client without special settings can always be built");
+        let http = outgoing::client(TIMEOUT);
         Self { http, servers }
     }
 
@@ -95,15 +91,9 @@ impl IdentityServers {
     }
 
     async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Value, IdentityError> {
-        let mut response = request.send().await.map_err(reqwest::Error::without_url)?;
+        let response = request.send().await.map_err(reqwest::Error::without_url)?;
         let status = response.status();
-        let mut answer = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(reqwest::Error::without_url)? {
-            if answer.len() + chunk.len() > MAX_ANSWER {
-                return Err(IdentityError::Malformed);
-            }
-            answer.extend_from_slice(&chunk);
-        }
+        let answer = outgoing::body(response, MAX_ANSWER).await?.ok_or(IdentityError::Malformed)?;
         let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
         if status.is_success() {
             return Ok(answer);

@@ -18,6 +18,7 @@ pub mod mail;
 mod media;
 mod notary;
 pub mod oauth2;
+mod outgoing;
 mod push;
 mod room;
 mod rules;

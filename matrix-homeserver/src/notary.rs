@@ -15,6 +15,7 @@ use ruma::{
 use serde_json::{Value, json};
 
 use crate::{
+    outgoing,
     room::Rooms,
     store::{KeyBuf, Store, StoreError, Tree, WriteSet, key},
     user::now_ms,
@@ -48,13 +49,7 @@ pub(crate) struct Notary {
 
 impl Notary {
     pub(crate) fn new(store: Store, rooms: Rooms, peers: BTreeMap<OwnedServerName, String>) -> Self {
-        crate::install_crypto();
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(TIMEOUT)
-            .build()
-            .expect("a client without special settings can always be built");
+        let http = outgoing::client(TIMEOUT);
         Self { store, rooms, peers, http }
     }
 
@@ -133,15 +128,9 @@ impl Notary {
 
     async fn fetch(&self, url: &str) -> Result<Value, reqwest::Error> {
         let url = format!("{}/_matrix/key/v2/server", url.trim_end_matches('/'));
-        let mut response = self.http.get(url).send().await?.error_for_status()?;
-        let mut answer = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
-            if answer.len() + chunk.len() > MAX_ANSWER {
-                return Ok(Value::Null);
-            }
-            answer.extend_from_slice(&chunk);
-        }
-        Ok(serde_json::from_slice(&answer).unwrap_or_default())
+        let response = self.http.get(url).send().await?.error_for_status()?;
+        let answer = outgoing::body(response, MAX_ANSWER).await?;
+        Ok(answer.and_then(|answer| serde_json::from_slice(&answer).ok()).unwrap_or_default())
     }
 
     fn known(&self, server_name: &ServerName) -> Result<Option<CanonicalJsonObject>, StoreError> {

@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::outgoing;
+
 /// How long a gateway may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest answer that is read.
@@ -33,32 +35,17 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    /// Nothing is followed or proxied: the client said where the gateway is.
     pub(super) fn new() -> Self {
-        crate::install_crypto();
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(TIMEOUT)
-            .build()
-            .expect("a client without special settings can always be built");
-        Self { http }
+        Self { http: outgoing::client(TIMEOUT) }
     }
 
     /// Tells a gateway; gives the pushkeys that it does not know any more.
     pub(super) async fn notify(&self, url: &str, body: &Value) -> Result<Vec<String>, GatewayError> {
-        let mut response =
-            self.http.post(url).json(body).send().await.map_err(reqwest::Error::without_url)?;
+        let response = self.http.post(url).json(body).send().await.map_err(reqwest::Error::without_url)?;
         if !response.status().is_success() {
             return Err(GatewayError::Status(response.status()));
         }
-        let mut answer = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(reqwest::Error::without_url)? {
-            if answer.len() + chunk.len() > MAX_ANSWER {
-                return Err(GatewayError::TooLarge);
-            }
-            answer.extend_from_slice(&chunk);
-        }
+        let answer = outgoing::body(response, MAX_ANSWER).await?.ok_or(GatewayError::TooLarge)?;
         // An answer that is not what it should be rejects nothing.
         Ok(serde_json::from_slice::<Answer>(&answer).unwrap_or_default().rejected)
     }
