@@ -162,6 +162,8 @@ async function history(js, id, hello, said, thumb) {
     const event = await done("get the edited event", client.fetchRoomEvent(id, hello));
     const bundled = event.unsigned?.["m.relations"]?.["m.replace"];
     equal("its last edit is bundled", bundled?.content["m.new_content"].body, "hello again, partner");
+    const at = await done("find an event by its time", client.timestampToEvent(id, event.origin_server_ts, sdk.Direction.Forward));
+    equal("it is that one", at.event_id, hello);
     const set = client.getRoom(id).getUnfilteredTimelineSet();
     const timeline = await done("look around an event", client.getEventTimeline(set, hello));
     check("it is there", timeline.getEvents().some((event) => event.getId() === hello));
@@ -255,6 +257,10 @@ async function account(js, other) {
     const space = { name: "Space", creation_content: { type: "m.space" } };
     const { room_id: spaceId } = await done("create a space", client.createRoom(space));
     await done("put the room into it", client.sendStateEvent(spaceId, "m.space.child", { via: [me.split(":")[1]] }, id));
+    const hierarchy = await done("walk through it", client.getRoomHierarchy(spaceId));
+    equal("both are found", hierarchy.rooms.map((entry) => entry.room_id), [spaceId, id]);
+    const found = await done("search", client.searchRoomEvents({ term: "psst" }));
+    equal("the message is found", found.results.map((result) => result.context.getEvent().getId()), [psst.getId()]);
     await until("the other is in the user directory", async () =>
         (await client.searchUserDirectory({ term: "js-other" })).results.some((user) => user.user_id === guest),
     );

@@ -106,3 +106,13 @@ async fn the_client_of_mautrix_python_does_what_its_users_do() {
 async fn the_application_service_of_mautrix_python_does_what_bridges_do() {
     bridge("mautrix_appservice.py").await;
 }
+
+#[tokio::test]
+async fn matrix_bot_sdk_does_what_bots_do() {
+    converse("bot_sdk.mjs").await;
+}
+
+#[tokio::test]
+async fn the_application_service_of_matrix_bot_sdk_does_what_bridges_do() {
+    bridge("bot_sdk_appservice.mjs").await;
+}
