@@ -9,7 +9,8 @@ export async function profile(client) {
     await done("set an avatar", client.setAvatarUrl(face));
     const { displayname, avatar_url } = await client.getUserProfile(await client.getUserId());
     equal("the profile", [displayname, avatar_url], ["Bot the client", face]);
-    const small = await fetch(client.mxcToHttpThumbnail(face, 32, 32, "crop"));
+    const headers = { Authorization: `Bearer ${client.accessToken}` };
+    const small = await fetch(await client.mxcToHttpThumbnail(face, 32, 32, "crop"), { headers });
     equal("the thumbnail is a picture", small.headers.get("content-type"), "image/png");
 }
 

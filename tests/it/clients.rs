@@ -116,3 +116,8 @@ async fn matrix_bot_sdk_does_what_bots_do() {
 async fn the_application_service_of_matrix_bot_sdk_does_what_bridges_do() {
     bridge("bot_sdk_appservice.mjs").await;
 }
+
+#[tokio::test]
+async fn matrix_appservice_bridge_does_what_bridges_do() {
+    bridge("appservice_bridge.mjs").await;
+}
