@@ -121,3 +121,13 @@ async fn the_application_service_of_matrix_bot_sdk_does_what_bridges_do() {
 async fn matrix_appservice_bridge_does_what_bridges_do() {
     bridge("appservice_bridge.mjs").await;
 }
+
+#[tokio::test]
+async fn the_encryption_of_matrix_js_sdk_works_between_users_and_devices() {
+    let ground = require!(Ground::start(&[]).await);
+    let partner = TestUser::register(&ground.url(), "partner").await.unwrap();
+    let arguments = [&ground.url(), partner.user_id().as_str()];
+    let mut client = require!(ClientProgram::start("js_sdk_encrypted.mjs", &arguments));
+    client.finished().await;
+    println!("{}", client.log());
+}
