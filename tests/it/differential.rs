@@ -27,7 +27,7 @@ const SYNAPSE: &str = r#"
 public_baseurl: "http://127.0.0.1:{port}"
 allow_guest_access: true
 enable_room_list_search: true
-user_directory: {enabled: true, search_all_users: true}
+user_directory: {enabled: true, search_all_users: false}
 room_list_publication_rules: [{action: allow}]
 require_auth_for_profile_requests: false
 limit_profile_requests_to_users_who_share_rooms: false
@@ -64,6 +64,7 @@ async fn ours(registration: &Path, drafts: bool) -> Homeserver {
         .max_upload_size(1 << 20)
         .drafts(drafts)
         .guests(true)
+        .plain_push_gateways(true)
         .start()
         .await
         .unwrap()

@@ -15,8 +15,10 @@ use super::{
 };
 use crate::user::{Device, Seen};
 
-/// The longest device ID and display name, in bytes.
+/// The longest device ID, in bytes.
 const MAX_LENGTH: usize = 512;
+/// The longest name of a device, in characters, as with Synapse.
+const MAX_NAME: usize = 100;
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -76,9 +78,12 @@ async fn update_device(
     Segments(device_id): Segments<OwnedDeviceId>,
     OptionalJson(body): OptionalJson<DeviceName>,
 ) -> ApiResult<(StatusCode, Empty)> {
-    let too_long = body.display_name.as_ref().is_some_and(|name| name.len() > MAX_LENGTH);
-    if too_long || device_id.as_str().len() > MAX_LENGTH || device_id.as_str().is_empty() {
-        return Err(ApiError::invalid_param("device IDs and names have at most 512 bytes"));
+    if body.display_name.as_ref().is_some_and(|name| name.chars().count() > MAX_NAME) {
+        let refusal = "the name of a device has at most 100 characters";
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "M_TOO_LARGE", refusal));
+    }
+    if device_id.as_str().len() > MAX_LENGTH || device_id.as_str().is_empty() {
+        return Err(ApiError::invalid_param("device IDs have 1 to 512 bytes"));
     }
     if requester.appservice.is_none() && !app.users.device_exists(&requester.user_id, &device_id)? {
         return Err(no_device());

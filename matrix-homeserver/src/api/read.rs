@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{ApiError, ApiResult, AppState, Params, Reply, Requester, Routes, Segments};
 use crate::{
-    room::{Direction, MembersRequest, PageRequest, RoomEventFilter, Viewer},
+    room::{Direction, MembersRequest, PageRequest, RoomError, RoomEventFilter, Viewer},
     store::Position,
 };
 
@@ -140,7 +140,11 @@ async fn get_one_room_event(
     requester: Requester,
     Segments((room_id, event_id)): Segments<(OwnedRoomId, OwnedEventId)>,
 ) -> ApiResult<Reply<Box<RawValue>>> {
-    Ok(Reply(app.rooms.event(&room_id, &requester.viewer(), &event_id)?))
+    match app.rooms.event(&room_id, &requester.viewer(), &event_id) {
+        // Whether it is there is not told to who may not see it.
+        Err(RoomError::Forbidden(_)) => Err(ApiError::not_found("there is no such event")),
+        event => Ok(Reply(event?)),
+    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -18,6 +18,9 @@ use crate::{
     user::{PresenceState, Receipt, Scope},
 };
 
+/// The longest alias ([room aliases](https://spec.matrix.org/v1.19/appendices/#room-aliases)).
+const MAX_ALIAS_BYTES: usize = 255;
+
 impl Services {
     /// What a member event tells of a local user's profile.
     pub(crate) fn member_content(&self, user_id: &UserId) -> ApiResult<JsonObject> {
@@ -57,6 +60,9 @@ impl Services {
     /// own.
     pub(crate) fn may_claim_alias(&self, requester: &Requester, alias: &RoomAliasId) -> ApiResult<()> {
         let appservice = requester.appservice.as_deref();
+        if alias.as_str().len() > MAX_ALIAS_BYTES {
+            return Err(ApiError::invalid_param("a room alias has at most 255 bytes"));
+        }
         if self.appservices.alias_is_taken(alias, appservice) {
             return Err(ApiError::exclusive("the room alias belongs to an application service"));
         }

@@ -182,7 +182,9 @@ fn check_action(change: &MembershipChange, state: &RoomState) -> Result<(), Room
             Some(M::Ban),
         ) => Err(RoomError::BadState("the user is banned from this room".to_owned())),
         (MembershipAction::Kick, None | Some(M::Leave)) => refuse("the user is not in this room"),
-        (MembershipAction::Unban, before) if before != Some(&M::Ban) => refuse("the user is not banned"),
+        (MembershipAction::Unban, before) if before != Some(&M::Ban) => {
+            Err(RoomError::BadState("the user is not banned".to_owned()))
+        }
         (MembershipAction::Kick, Some(_)) if change.sender == change.target => {
             refuse("nobody kicks himself; leave instead")
         }

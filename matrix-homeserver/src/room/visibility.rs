@@ -100,10 +100,10 @@ impl Rooms {
                 if !left.forgotten
                     && matches!(left.membership, MembershipState::Leave | MembershipState::Ban) =>
             {
-                // Not what was before an invitation that was declined.
-                let upto = self.joined_until(&now.room, user_id)?.ok_or_else(RoomError::not_in_room)?;
-                let state = self.state_at_position(&now.room, upto)?;
-                Ok(Access { upto, state, ..now })
+                // Who only declined an invitation has never been there.
+                self.joined_until(&now.room, user_id)?.ok_or_else(RoomError::not_in_room)?;
+                let state = self.state_at_position(&now.room, left.position)?;
+                Ok(Access { upto: left.position, state, ..now })
             }
             _ => Err(RoomError::not_in_room()),
         }

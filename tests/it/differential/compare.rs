@@ -24,7 +24,7 @@ fn is_chosen(key: &str) -> bool {
 }
 
 /// Members that are maps from what a server chooses, or hold hashes and keys.
-const OPAQUE: &[&str] = &["hashes", "unstable_features", "verify_keys", "old_verify_keys"];
+const OPAQUE: &[&str] = &["hashes", "signatures", "unstable_features", "verify_keys", "old_verify_keys"];
 
 /// Lists whose order means something.
 const ORDERED: &[&str] = &["messages", "timeline", "events_before", "events_after", "stages"];
