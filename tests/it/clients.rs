@@ -2,6 +2,7 @@
 //!
 //! With `TESTS_CLIENTS_ON=synapse` the same programs run against Synapse, which tells whose fault a failing step is.
 
+mod heisenbridge;
 mod media;
 mod partner;
 
