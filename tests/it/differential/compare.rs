@@ -172,7 +172,7 @@ fn label(value: &Value) -> String {
     let value = value.get("result").unwrap_or(value);
     let text = |name: &str| value[name].as_str();
     let name =
-        ["type", "rule_id", "room_id", "user_id", "device_id", "alias"].iter().find_map(|name| text(name));
+        ["type", "rule_id", "room_id", "device_id", "user_id", "alias"].iter().find_map(|name| text(name));
     match (name, text("state_key")) {
         (Some(name), Some(key)) if !key.is_empty() => format!("{name} {key}"),
         (Some(name), _) => name.to_owned(),
