@@ -79,5 +79,6 @@ run(async (homeserver, partner, file) => {
     await seen.wait("the end", ({ event }) => event.content?.body === "that is all");
     await refused("the bot is not let into the room of two", bot.matrixClient.joinRoom(invite.room));
     await done("leave", intent.leave(invite.room));
-    await bridge.close();
+    // The end of the program is the end of the bridge: `close` waits, for up to 30 s, for connections that the homeserver
+    // has opened in reserve.
 });
