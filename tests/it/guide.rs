@@ -48,7 +48,7 @@ fn run(interpreter: &Path, file: &str, code: &str) -> String {
 fn the_example_in_python_runs() {
     let python = require!(find("python3"));
     let said = run(&python, "example.py", &example("python"));
-    assert!(said.contains("delivered twice, and bridged once"), "{said}");
+    assert!(said.contains("delivered twice, and the message bridged once"), "{said}");
 }
 
 #[test]
