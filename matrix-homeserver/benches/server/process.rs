@@ -9,6 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::{
+    sys::signal::{self, Signal},
+    unistd::Pid,
+};
+
 /// The application service's token.
 pub(crate) const TOKEN: &str = "bench-as-token";
 
@@ -54,6 +59,13 @@ impl Server {
         let ready_after = started.elapsed();
         let address = line.trim().strip_prefix("ready http://").and_then(|address| address.parse().ok());
         Self { child, address: address.expect("the server says where it listens"), ready_after }
+    }
+
+    /// Stops it in order.
+    pub(crate) fn stop(mut self) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a process ID"));
+        signal::kill(pid, Signal::SIGTERM).expect("it is ours");
+        assert!(self.child.wait().is_ok_and(|status| status.success()), "it stops in order");
     }
 
     /// Processor time used so far, of all threads, in the usual unit of a hundredth of a second.
