@@ -8,15 +8,6 @@ use crate::support::Server;
 const V1: &str = "/_matrix/client/v1";
 const V3: &str = "/_matrix/client/v3";
 
-/// A public room of Alice's with Bob in it.
-async fn room_of_two(server: &Server) -> (TestUser, TestUser, String) {
-    let alice = server.hs.user("alice").await.unwrap();
-    let bob = server.hs.user("bob").await.unwrap();
-    let room = alice.create_room(json!({"preset": "public_chat"})).await.unwrap();
-    bob.join(&room).await.unwrap();
-    (alice, bob, room.to_string())
-}
-
 async fn relate(user: &TestUser, room: &str, rel_type: &str, parent: &str, body: &str) -> String {
     let mut content = json!({
         "msgtype": "m.text", "body": body, "m.relates_to": {"rel_type": rel_type, "event_id": parent},
@@ -39,7 +30,7 @@ fn with_id<'v>(events: &'v Value, event_id: &str) -> &'v Value {
 #[tokio::test]
 async fn the_newest_edit_of_the_same_sender_is_bundled_wherever_the_event_is_shown() {
     let server = Server::start().await;
-    let (alice, bob, room) = room_of_two(&server).await;
+    let (alice, bob, room) = server.room_of_two().await;
     let original = alice.send_text(&room, "first").await.unwrap().to_string();
     let mut edits = Vec::new();
     for body in ["second", "third"] {
@@ -68,7 +59,7 @@ async fn the_newest_edit_of_the_same_sender_is_bundled_wherever_the_event_is_sho
 #[tokio::test]
 async fn an_edit_that_is_redacted_or_of_another_kind_does_not_count() {
     let server = Server::start().await;
-    let (alice, _, room) = room_of_two(&server).await;
+    let (alice, _, room) = server.room_of_two().await;
     let original = alice.send_text(&room, "first").await.unwrap().to_string();
     let second = relate(&alice, &room, "m.replace", &original, "second").await;
     let third = relate(&alice, &room, "m.replace", &original, "third").await;
@@ -86,7 +77,7 @@ async fn an_edit_that_is_redacted_or_of_another_kind_does_not_count() {
 #[tokio::test]
 async fn references_are_listed_and_annotations_are_not() {
     let server = Server::start().await;
-    let (alice, bob, room) = room_of_two(&server).await;
+    let (alice, bob, room) = server.room_of_two().await;
     let parent = alice.send_text(&room, "x").await.unwrap().to_string();
     let first = relate(&bob, &room, "m.reference", &parent, "a").await;
     let second = relate(&alice, &room, "m.reference", &parent, "b").await;
@@ -99,7 +90,7 @@ async fn references_are_listed_and_annotations_are_not() {
 #[tokio::test]
 async fn the_same_annotation_is_accepted_once() {
     let server = Server::start().await;
-    let (alice, bob, room) = room_of_two(&server).await;
+    let (alice, bob, room) = server.room_of_two().await;
     let parent = alice.send_text(&room, "x").await.unwrap().to_string();
     let reaction =
         |key: &str| json!({"m.relates_to": {"rel_type": "m.annotation", "event_id": parent, "key": key}});
@@ -117,7 +108,7 @@ async fn the_same_annotation_is_accepted_once() {
 #[tokio::test]
 async fn related_events_are_paged_both_ways_between_two_points_and_followed() {
     let server = Server::start().await;
-    let (alice, bob, room) = room_of_two(&server).await;
+    let (alice, bob, room) = server.room_of_two().await;
     let parent = alice.send_text(&room, "x").await.unwrap().to_string();
     let mut replies = Vec::new();
     for number in 0..5 {
@@ -160,7 +151,7 @@ async fn related_events_are_paged_both_ways_between_two_points_and_followed() {
 #[tokio::test]
 async fn events_of_ignored_users_are_not_shown_and_not_counted() {
     let server = Server::start().await;
-    let (alice, bob, room) = room_of_two(&server).await;
+    let (alice, bob, room) = server.room_of_two().await;
     let root = alice.send_text(&room, "root").await.unwrap().to_string();
     let own = relate(&alice, &room, "m.thread", &root, "own").await;
     let theirs = relate(&bob, &room, "m.thread", &root, "theirs").await;
@@ -182,7 +173,7 @@ async fn events_of_ignored_users_are_not_shown_and_not_counted() {
 #[tokio::test]
 async fn who_has_left_learns_nothing_of_later_edits() {
     let server = Server::start().await;
-    let (alice, bob, room) = room_of_two(&server).await;
+    let (alice, bob, room) = server.room_of_two().await;
     let original = alice.send_text(&room, "first").await.unwrap().to_string();
     bob.leave(&room).await.unwrap();
     relate(&alice, &room, "m.replace", &original, "second").await;
@@ -192,7 +183,7 @@ async fn who_has_left_learns_nothing_of_later_edits() {
 #[tokio::test]
 async fn what_an_erased_user_said_is_kept_from_those_who_come_later() {
     let server = Server::start().await;
-    let (alice, _, room) = room_of_two(&server).await;
+    let (alice, _, room) = server.room_of_two().await;
     let gone = server.hs.user("gone").await.unwrap();
     gone.join(&room).await.unwrap();
     let said = gone.send_text(&room, "remember me not").await.unwrap().to_string();

@@ -1,8 +1,11 @@
 //! A server for a test, and requests that show everything that came back.
 
-use matrix_homeserver::{Homeserver, HomeserverBuilder, testing::http_client};
+use matrix_homeserver::{
+    Homeserver, HomeserverBuilder,
+    testing::{TestUser, http_client},
+};
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A server that fails the test when a handler panicked or an answer was 500.
 pub(crate) struct Server {
@@ -46,6 +49,15 @@ impl Server {
         let hs = adjust(Homeserver::builder("hs.test")).start().await.expect("the server starts");
         let http = http_client(hs.url());
         Self { hs, http }
+    }
+
+    /// Alice, Bob, and a public room of Alice's with Bob in it.
+    pub(crate) async fn room_of_two(&self) -> (TestUser, TestUser, String) {
+        let alice = self.hs.user("alice").await.unwrap();
+        let bob = self.hs.user("bob").await.unwrap();
+        let room = alice.create_room(json!({"preset": "public_chat"})).await.unwrap();
+        bob.join(&room).await.unwrap();
+        (alice, bob, room.to_string())
     }
 
     pub(crate) async fn raw(

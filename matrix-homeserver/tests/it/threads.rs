@@ -8,14 +8,6 @@ use crate::support::Server;
 const V1: &str = "/_matrix/client/v1";
 const V3: &str = "/_matrix/client/v3";
 
-async fn room_of_two(server: &Server) -> (TestUser, TestUser, String) {
-    let alice = server.hs.user("alice").await.unwrap();
-    let bob = server.hs.user("bob").await.unwrap();
-    let room = alice.create_room(json!({"preset": "public_chat"})).await.unwrap();
-    bob.join(&room).await.unwrap();
-    (alice, bob, room.to_string())
-}
-
 async fn reply(user: &TestUser, room: &str, root: &str, body: &str) -> String {
     let content = json!({
         "msgtype": "m.text", "body": body, "m.relates_to": {"rel_type": "m.thread", "event_id": root},
@@ -30,7 +22,7 @@ fn roots(page: &Value) -> Vec<&str> {
 #[tokio::test]
 async fn threads_are_listed_by_their_newest_event_page_by_page() {
     let server = Server::start().await;
-    let (alice, bob, room) = room_of_two(&server).await;
+    let (alice, bob, room) = server.room_of_two().await;
     let mut started = Vec::new();
     for number in 0..3 {
         let root = alice.send_text(&room, &number.to_string()).await.unwrap().to_string();
@@ -59,7 +51,7 @@ async fn threads_are_listed_by_their_newest_event_page_by_page() {
 #[tokio::test]
 async fn a_user_has_a_part_in_the_threads_that_he_started_or_replied_to() {
     let server = Server::start().await;
-    let (alice, bob, room) = room_of_two(&server).await;
+    let (alice, bob, room) = server.room_of_two().await;
     let carol = server.hs.user("carol").await.unwrap();
     carol.join(&room).await.unwrap();
     let of_alice = alice.send_text(&room, "alice").await.unwrap().to_string();
@@ -78,7 +70,7 @@ async fn a_user_has_a_part_in_the_threads_that_he_started_or_replied_to() {
 #[tokio::test]
 async fn the_newest_event_of_a_thread_shows_its_own_edit_and_redacted_ones_do_not_count() {
     let server = Server::start().await;
-    let (alice, bob, room) = room_of_two(&server).await;
+    let (alice, bob, room) = server.room_of_two().await;
     let root = alice.send_text(&room, "root").await.unwrap().to_string();
     let kept = reply(&bob, &room, &root, "kept").await;
     let gone = reply(&bob, &room, &root, "gone").await;
@@ -102,7 +94,7 @@ async fn the_newest_event_of_a_thread_shows_its_own_edit_and_redacted_ones_do_no
 #[tokio::test]
 async fn the_root_of_an_ignored_user_is_shown_without_what_it_says() {
     let server = Server::start().await;
-    let (alice, bob, room) = room_of_two(&server).await;
+    let (alice, bob, room) = server.room_of_two().await;
     let root = bob.send_text(&room, "root").await.unwrap().to_string();
     reply(&alice, &room, &root, "reply").await;
     let ignored = format!("{V3}/user/@alice:hs.test/account_data/m.ignored_user_list");
@@ -116,7 +108,7 @@ async fn the_root_of_an_ignored_user_is_shown_without_what_it_says() {
 #[tokio::test]
 async fn no_thread_starts_from_an_event_in_a_thread() {
     let server = Server::start().await;
-    let (alice, bob, room) = room_of_two(&server).await;
+    let (alice, bob, room) = server.room_of_two().await;
     let root = alice.send_text(&room, "root").await.unwrap().to_string();
     let inside = reply(&bob, &room, &root, "reply").await;
     let content = json!({
@@ -129,7 +121,7 @@ async fn no_thread_starts_from_an_event_in_a_thread() {
 #[tokio::test]
 async fn what_is_unread_is_counted_thread_by_thread_for_those_who_ask() {
     let server = Server::start().await;
-    let (alice, bob, room) = room_of_two(&server).await;
+    let (alice, bob, room) = server.room_of_two().await;
     let root = alice.send_text(&room, "root").await.unwrap().to_string();
     let main = bob.send_text(&room, "main").await.unwrap().to_string();
     let first = reply(&bob, &room, &root, "first").await;
