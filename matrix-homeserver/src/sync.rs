@@ -6,12 +6,13 @@
 //!
 //! [syncing]: https://spec.matrix.org/v1.19/client-server-api/#syncing
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
-use ruma::{OwnedDeviceId, OwnedUserId, UserId, events::room::member::MembershipState};
+use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId, events::room::member::MembershipState};
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
 
+use self::reader::Reader;
 use crate::{
     room::{FilterDefinition, RoomError, RoomFilter, Rooms, RoomsOfUser, lets_room_through},
     store::Position,
@@ -21,6 +22,7 @@ mod extras;
 mod fields;
 mod lazy;
 mod outside;
+mod reader;
 mod response;
 mod room;
 mod stream;
@@ -78,19 +80,31 @@ impl Sync {
         if request.since.is_none() || request.full_state {
             return self.everything(request).await;
         }
-        let waiting = self.rooms.wakers().register(&request.user_id);
+        let look = || self.build(&request);
+        self.when_something(&request.user_id, deadline, look, |response| !response.is_empty()).await
+    }
+
+    /// What is found as soon as it is something. At the deadline, or when the server stops, whatever there is.
+    async fn when_something<T>(
+        &self,
+        user_id: &UserId,
+        deadline: Instant,
+        look: impl Fn() -> Result<T, RoomError>,
+        is_something: impl Fn(&T) -> bool,
+    ) -> Result<T, RoomError> {
+        let waiting = self.rooms.wakers().register(user_id);
         loop {
             // Before looking, so that nothing is missed that happens between looking and waiting.
             let mut woken = std::pin::pin!(waiting.notified());
             woken.as_mut().enable();
-            let response = self.build(&request)?;
-            if !response.is_empty() || self.rooms.wakers().are_closed() {
-                return Ok(response);
+            let found = look()?;
+            if is_something(&found) || self.rooms.wakers().are_closed() {
+                return Ok(found);
             }
             // Whoever waits keeps as little as possible.
-            drop(response);
+            drop(found);
             if timeout_at(deadline, woken).await.is_err() {
-                return self.build(&request);
+                return look();
             }
             // Whoever made this happen gets an answer first, as a client expects that hears of its own message.
             tokio::task::yield_now().await;
@@ -119,6 +133,15 @@ impl Sync {
             }
             std::thread::yield_now();
         }
+    }
+
+    fn reader<'a>(
+        &'a self,
+        user_id: &'a UserId,
+        device_id: Option<&'a DeviceId>,
+        ignored: &'a Arc<HashSet<OwnedUserId>>,
+    ) -> Reader<'a> {
+        Reader { rooms: &self.rooms, user_id, device_id, ignored }
     }
 
     /// What has happened up to now.
@@ -158,7 +181,8 @@ impl Sync {
     ) -> Result<(), RoomError> {
         let RoomFilter { include_leave, not_rooms, rooms, .. } = &request.filter.room;
         let ignored = Arc::new(self.extras.ignored_users(&request.user_id).into_iter().collect());
-        let view = room::View { sync: self, request, window, ignored: &ignored };
+        let reader = self.reader(&request.user_id, request.device_id.as_deref(), &ignored);
+        let view = room::View { sync: self, request, window, reader };
         for (room_id, mine) in mine {
             if !lets_room_through(rooms.as_deref(), not_rooms, room_id) {
                 continue;

@@ -1,36 +1,23 @@
 //! Rooms that the user is or was in.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::Arc,
-};
+use std::collections::HashSet;
 
-use ruma::{
-    OwnedRoomId, OwnedUserId, UserId,
-    events::{StateEventType, TimelineEventType, room::member::MembershipState},
-};
+use ruma::OwnedRoomId;
 use serde_json::{json, value::RawValue};
 
 use super::{
     Sync, SyncRequest, Window, fields,
+    reader::{Reader, Tail},
     response::{Counts, JoinedRoom, LeftRoom, State, Timeline, token},
     summary::summary,
 };
 use crate::{
-    event::ClientFormat,
     room::{
-        Access, EventFormat, Room, RoomError, StateTree, StoredEvent, TimelineEntry, UserRoom, Viewer,
-        Visibility, lets_through, lets_type_through, membership_of,
+        Access, EventFormat, RoomError, StateTree, StoredEvent, UserRoom, Visibility, lets_through,
+        lets_type_through,
     },
-    store::{Position, StoreError},
+    store::Position,
 };
-
-/// How many events of a room are told, unless the client says how many.
-const DEFAULT_LIMIT: usize = 10;
-/// How many are told at most.
-const MAX_LIMIT: usize = 1000;
-/// How many are looked at for them, when a filter lets few of them through.
-const MAX_SCANNED: usize = 2000;
 
 /// One response in the making.
 #[derive(Clone, Copy)]
@@ -38,19 +25,7 @@ pub(super) struct View<'a> {
     pub(super) sync: &'a Sync,
     pub(super) request: &'a SyncRequest,
     pub(super) window: Window,
-    /// Whose events the user does not want to see.
-    pub(super) ignored: &'a Arc<HashSet<OwnedUserId>>,
-}
-
-/// The last events of a room, the oldest first.
-struct Tail {
-    entries: Vec<TimelineEntry>,
-    /// There are earlier ones in the window.
-    limited: bool,
-    /// Before the first of them.
-    start: Position,
-    /// Between them is state that the client does not want to see there, or may not.
-    hides_state: bool,
+    pub(super) reader: Reader<'a>,
 }
 
 impl View<'_> {
@@ -60,12 +35,12 @@ impl View<'_> {
         room_id: &OwnedRoomId,
         mine: &UserRoom,
     ) -> Result<Option<JoinedRoom>, RoomError> {
-        let room = self.room(room_id)?;
+        let room = self.reader.room(room_id)?;
         let mut joined = JoinedRoom::default();
         self.tell_extras(room_id, &mut joined);
         // Who was not in the room has seen nothing of it.
         let since = match self.window.since {
-            Some(since) if mine.position > since && !self.was_joined(mine, since)? => None,
+            Some(since) if mine.position > since && !self.reader.was_joined(mine, since)? => None,
             since => since,
         };
         let everything = since.is_none() || self.request.full_state;
@@ -77,9 +52,9 @@ impl View<'_> {
             self.tell_unread(room_id, &mut joined);
             return Ok((!nothing).then_some(joined));
         }
-        let access = self.access(&room, mine, self.window.upto)?;
-        let mut visibility = self.visibility(&access)?;
-        let tail = self.tail(&access, since, &mut visibility)?;
+        let access = self.reader.access(&room, mine, self.window.upto)?;
+        let mut visibility = self.reader.visibility(&access)?;
+        let tail = self.reader.tail(&access, since, &self.request.filter.room.timeline, &mut visibility)?;
         let (state, changed) = self.state(&access, since, &tail)?;
         joined.timeline = self.timeline(&tail, &mut visibility)?;
         // Who joins has missed what came before.
@@ -99,17 +74,18 @@ impl View<'_> {
 
     /// A room that the user has left, if there is something to tell.
     pub(super) fn left(&self, room_id: &OwnedRoomId, mine: &UserRoom) -> Result<Option<LeftRoom>, RoomError> {
-        let room = self.room(room_id)?;
+        let room = self.reader.room(room_id)?;
         let upto = mine.position.min(self.window.upto);
-        let access = self.access(&room, mine, upto)?;
+        let access = self.reader.access(&room, mine, upto)?;
         // Who came and went in between has seen nothing of it either.
         let since = match self.window.since {
-            Some(since) if !self.was_joined(mine, since)? => None,
+            Some(since) if !self.reader.was_joined(mine, since)? => None,
             since => since,
         };
-        let mut visibility = self.visibility(&access)?;
-        let mut tail = self.tail(&access, since, &mut visibility)?;
-        let was_there = self.was_joined_since(mine, self.window.since)?;
+        let mut visibility = self.reader.visibility(&access)?;
+        let mut tail =
+            self.reader.tail(&access, since, &self.request.filter.room.timeline, &mut visibility)?;
+        let was_there = self.reader.was_joined_since(mine, self.window.since)?;
         if !was_there {
             // An invitation that was rejected: nothing but that.
             tail.entries.retain(|entry| entry.event.number == mine.number);
@@ -121,84 +97,6 @@ impl View<'_> {
         // As in a room that is joined: the history is shown from its start, not continued.
         timeline.limited |= was_there && since.is_none() && self.window.since.is_some();
         Ok(Some(LeftRoom { timeline, state: self.state_body(state), account_data: account_data.into() }))
-    }
-
-    fn access(&self, room: &Arc<Room>, mine: &UserRoom, upto: Position) -> Result<Access, StoreError> {
-        Ok(Access {
-            room: room.clone(),
-            upto,
-            state: self.sync.rooms.state_at_position(room, upto)?,
-            membership: Some(mine.membership.clone()),
-        })
-    }
-
-    /// Whether the user was in the room at a position.
-    fn was_joined(&self, mine: &UserRoom, at: Position) -> Result<bool, StoreError> {
-        let mut next = Some(mine.number);
-        while let Some(number) = next {
-            let event = self.sync.rooms.events().expect(number)?;
-            let position = self.sync.rooms.events().locate(event.event_id())?.map(|(_, position)| position);
-            if position.is_some_and(|position| position <= at) {
-                return Ok(membership_of(&event) == Some(MembershipState::Join));
-            }
-            next = event.meta.replaces;
-        }
-        Ok(false)
-    }
-
-    /// Whether the user was in the room at a position or at any time after it.
-    fn was_joined_since(&self, mine: &UserRoom, since: Option<Position>) -> Result<bool, StoreError> {
-        let mut next = Some(mine.number);
-        while let Some(number) = next {
-            let event = self.sync.rooms.events().expect(number)?;
-            if membership_of(&event) == Some(MembershipState::Join) {
-                return Ok(true);
-            }
-            let position = self.sync.rooms.events().locate(event.event_id())?.map(|(_, position)| position);
-            if position.is_some_and(|position| since.is_some_and(|since| position <= since)) {
-                return Ok(false);
-            }
-            next = event.meta.replaces;
-        }
-        Ok(false)
-    }
-
-    /// The last events that the client has not seen.
-    fn tail(
-        &self,
-        access: &Access,
-        since: Option<Position>,
-        visibility: &mut Visibility<'_>,
-    ) -> Result<Tail, RoomError> {
-        let filter = &self.request.filter.room.timeline;
-        let limit = filter.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
-        let after = since.unwrap_or_default();
-        let (complete_after, recent) = access.room.recent();
-        let recent = recent.into_iter().rev().filter(|entry| entry.position > after).map(Ok);
-        let older = self.sync.rooms.timeline_rows(&access.room, after, complete_after.min(access.upto)).rev();
-        let mut rows = recent.filter(|entry| at_most(entry, access.upto)).chain(older);
-        let mut tail = Tail { entries: Vec::new(), limited: false, start: access.upto, hides_state: false };
-        for scanned in 0.. {
-            let Some(row) = rows.next() else { break };
-            let entry = row?;
-            let wanted = self.sync.rooms.wants(filter, &entry.event)? && visibility.sees(&entry.event)?;
-            if (wanted && tail.entries.len() == limit) || scanned == MAX_SCANNED {
-                tail.limited = true;
-                break;
-            }
-            tail.start = Position(entry.position.0 - 1);
-            if wanted {
-                tail.entries.push(entry);
-            } else {
-                tail.hides_state |= entry.event.pdu.state_key.is_some();
-            }
-        }
-        tail.entries.reverse();
-        Ok(tail)
-    }
-
-    fn visibility(&self, access: &Access) -> Result<Visibility<'_>, StoreError> {
-        self.sync.rooms.visibility_without(access, &self.request.user_id, self.ignored.clone())
     }
 
     fn timeline(&self, tail: &Tail, visibility: &mut Visibility<'_>) -> Result<Timeline, RoomError> {
@@ -249,7 +147,7 @@ impl View<'_> {
             }
         }
         if lazy {
-            let mut members = self.needed_members(&told, since, tail)?;
+            let mut members = self.reader.needed_members(&told, since.is_none(), tail)?;
             members.retain(|event| lets_through(filter, &event.pdu) && !in_timeline.contains(&event.number));
             if !filter.include_redundant_members {
                 let room_id = &access.room.room_id;
@@ -260,35 +158,6 @@ impl View<'_> {
             }
         }
         Ok((events, changed))
-    }
-
-    /// The member events of those who speak in the timeline, and at first the user's own.
-    fn needed_members(
-        &self,
-        state: &StateTree,
-        since: Option<Position>,
-        tail: &Tail,
-    ) -> Result<Vec<Arc<StoredEvent>>, RoomError> {
-        let mut users: BTreeSet<&UserId> =
-            tail.entries.iter().map(|entry| &*entry.event.pdu.sender).collect();
-        if since.is_none() {
-            users.insert(&self.request.user_id);
-        }
-        // Whose membership changes is told by the event itself.
-        let changes =
-            tail.entries.iter().filter(|entry| entry.event.pdu.event_type == TimelineEventType::RoomMember);
-        users.extend(
-            changes.filter_map(|entry| <&UserId>::try_from(entry.event.pdu.state_key.as_deref()?).ok()),
-        );
-        let mut members = Vec::with_capacity(users.len());
-        for user_id in users {
-            members.extend(self.sync.rooms.state_event_in(
-                state,
-                &StateEventType::RoomMember,
-                user_id.as_str(),
-            )?);
-        }
-        Ok(members)
     }
 
     fn state_body(&self, events: Vec<Box<RawValue>>) -> State {
@@ -307,15 +176,7 @@ impl View<'_> {
         {
             return Ok(pdu);
         }
-        let viewer = Viewer {
-            user_id: &self.request.user_id,
-            device_id: self.request.device_id.as_deref(),
-            format: ClientFormat::Sync,
-        };
-        let rendered = match visibility {
-            Some(visibility) => rooms.show(event, &viewer, visibility)?,
-            None => rooms.render(event, &viewer, None)?,
-        };
+        let rendered = self.reader.render(event, visibility)?;
         match &self.request.filter.event_fields {
             None => Ok(rendered),
             Some(wanted) => Ok(fields::only(&rendered, wanted).unwrap_or(rendered)),
@@ -363,8 +224,4 @@ impl View<'_> {
         joined.unread_notifications =
             Counts { highlight_count: highlights, notification_count: notifications };
     }
-}
-
-fn at_most(entry: &Result<TimelineEntry, StoreError>, upto: Position) -> bool {
-    entry.as_ref().is_ok_and(|entry| entry.position <= upto)
 }
