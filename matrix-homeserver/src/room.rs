@@ -131,7 +131,7 @@ impl Rooms {
             observer,
             events: Arc::new(Events::new(store.clone())),
             users: Arc::new(UserRooms::new(store.clone())),
-            transactions: Transactions::open(store.clone())?,
+            transactions: Transactions::new(store.clone()),
             wakers: Arc::default(),
             counts: EventCounts::default(),
             rooms: RwLock::default(),

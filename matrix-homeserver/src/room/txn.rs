@@ -15,6 +15,8 @@ type Hash = [u8; 16];
 
 /// How long requests are known, at least. A bridge that was down repeats what it had not heard of when it comes back.
 const KEPT: Duration = Duration::from_hours(14 * 24);
+/// How many rows are deleted by one commit.
+const TOGETHER: usize = 1_000;
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -23,19 +25,13 @@ fn millis(duration: Duration) -> u64 {
 /// The answers to requests with a transaction ID.
 ///
 /// The answer is written in the same batch as what the request did, so a request that is repeated after a
-/// crash is known exactly when it took effect. Which IDs are known is in memory: a new one costs no read.
+/// crash is known exactly when it took effect. In memory is only what is being written: how many IDs are known
+/// costs neither time at the start nor memory.
 #[derive(Clone)]
 pub(crate) struct Transactions {
     store: Store,
-    inner: Arc<Mutex<Inner>>,
-}
-
-#[derive(Default)]
-struct Inner {
-    /// Those whose row is written, with its position.
-    known: HashMap<Hash, Position>,
     /// Those whose row is on its way, with the generation of the store it was staged in.
-    in_flight: HashMap<Hash, (u64, String)>,
+    in_flight: Arc<Mutex<HashMap<Hash, (u64, String)>>>,
 }
 
 /// What is known about a transaction ID.
@@ -50,21 +46,12 @@ pub(crate) enum Known {
 }
 
 impl Transactions {
-    pub(crate) fn open(store: Store) -> Result<Self, StoreError> {
-        let mut known = HashMap::new();
-        for row in store.scan_prefix(Tree::Txn, []) {
-            let (key, value) = row?;
-            let position = value.first_chunk::<8>().map(|bytes| Position(u64::from_be_bytes(*bytes)));
-            if let (Some(hash), Some(position)) = (key.first_chunk::<16>(), position) {
-                known.insert(*hash, position);
-            }
-        }
-        let inner = Inner { known, in_flight: HashMap::new() };
-        Ok(Self { store, inner: Arc::new(Mutex::new(inner)) })
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store, in_flight: Arc::default() }
     }
 
-    /// Forgets requests of more than [`KEPT`] ago. Costs nothing else: that a row has no time is made up for by a mark
-    /// every now and then, which says how far the stream was.
+    /// Forgets requests of more than [`KEPT`] ago. That a row has no time is made up for by a mark every now and then,
+    /// which says how far the stream was; rows are read only when a mark is old enough.
     pub(crate) async fn expire(&self, now: MilliSecondsSinceUnixEpoch) -> Result<usize, StoreError> {
         let now = u64::from(now.get());
         let mut writes = WriteSet::new();
@@ -82,30 +69,45 @@ impl Transactions {
             }
         }
         writes.put(Tree::Meta, key([MARK]).number(now), self.store.frontier().to_bytes());
-        let mut expired = 0;
-        if let Some(before) = before {
-            for (hash, _) in self.inner.lock().known.extract_if(|_, position| *position <= before) {
-                writes.delete(Tree::Txn, hash);
-                expired += 1;
-            }
-        }
+        let expired = match before {
+            None => 0,
+            Some(before) => self.delete_upto(before).await?,
+        };
+        // At last, so that what was interrupted is done again.
         self.store.commit(writes).await?;
         Ok(expired)
+    }
+
+    /// Deletes the rows up to a position, some at a time: whoever writes meanwhile does not wait for all of them.
+    async fn delete_upto(&self, before: Position) -> Result<usize, StoreError> {
+        let (mut expired, mut start) = (0, Vec::new());
+        loop {
+            let store = self.store.clone();
+            let looked_at = tokio::task::spawn_blocking(move || old_rows(&store, &start, before));
+            let (old, next) = looked_at.await.map_err(|_| StoreError::Closed)??;
+            expired += old.len();
+            let mut writes = WriteSet::new();
+            for row_key in old {
+                writes.delete(Tree::Txn, row_key);
+            }
+            self.store.commit(writes).await?;
+            match next {
+                Some(next) => start = next,
+                None => return Ok(expired),
+            }
+        }
     }
 
     /// What is known about a transaction ID.
     pub(crate) fn lookup(&self, key: &TxnKey) -> Result<Known, StoreError> {
         let hash = hash(key);
         {
-            let mut inner = self.inner.lock();
-            if let Some((generation, answer)) = inner.in_flight.get(&hash) {
+            let mut in_flight = self.in_flight.lock();
+            if let Some((generation, answer)) = in_flight.get(&hash) {
                 if *generation == self.store.generation() {
                     return Ok(Known::InFlight(answer.clone()));
                 }
-                inner.in_flight.remove(&hash);
-            }
-            if !inner.known.contains_key(&hash) {
-                return Ok(Known::No);
+                in_flight.remove(&hash);
             }
         }
         match self.store.get(Tree::Txn, hash)? {
@@ -121,20 +123,38 @@ impl Transactions {
     /// Adds the answer to what is being written. The set must take a position.
     pub(crate) fn record(&self, key: &TxnKey, answer: &str, set: &mut WriteSet) {
         let hash = hash(key);
-        self.inner.lock().in_flight.insert(hash, (self.store.generation(), answer.to_owned()));
+        self.in_flight.lock().insert(hash, (self.store.generation(), answer.to_owned()));
         let answer = answer.to_owned();
         set.at_last_position(move |position: Position, rows| {
             let mut row = position.to_bytes().to_vec();
             row.extend_from_slice(answer.as_bytes());
             rows.put(Tree::Txn, hash, row);
         });
-        let inner = self.inner.clone();
-        set.on_commit(move |position| {
-            let mut inner = inner.lock();
-            inner.known.insert(hash, position);
-            inner.in_flight.remove(&hash);
+        let in_flight = self.in_flight.clone();
+        set.on_commit(move |_| {
+            in_flight.lock().remove(&hash);
         });
     }
+}
+
+/// The keys of some rows up to a position, and where to go on, if not all rows were looked at.
+fn old_rows(
+    store: &Store,
+    start: &[u8],
+    before: Position,
+) -> Result<(Vec<Vec<u8>>, Option<Vec<u8>>), StoreError> {
+    let mut old = Vec::new();
+    for row in store.range(Tree::Txn, start..) {
+        let (row_key, value) = row?;
+        if old.len() == TOGETHER {
+            return Ok((old, Some(row_key.to_vec())));
+        }
+        let position = value.first_chunk::<8>().map(|bytes| Position(u64::from_be_bytes(*bytes)));
+        if position.is_some_and(|position| position <= before) {
+            old.push(row_key.to_vec());
+        }
+    }
+    Ok((old, None))
 }
 
 fn hash(key: &TxnKey) -> Hash {

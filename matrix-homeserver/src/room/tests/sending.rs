@@ -211,3 +211,16 @@ async fn a_transaction_id_is_forgotten_after_weeks_and_not_before() {
     assert_eq!(again.transactions().expire(at(80)).await.unwrap(), 1);
     assert_eq!(fixture.store.scan_prefix(crate::store::Tree::Txn, []).count(), 0);
 }
+
+#[tokio::test]
+async fn which_requests_are_known_is_read_when_they_come_and_not_at_the_start() {
+    let fixture = Fixture::new();
+    let room = fixture.room("alice").await;
+    // Made before the request, so it knows of it only if it looks.
+    let started_earlier = rooms_in(fixture.store.clone());
+    let txn = txn("1", "send", None);
+    let request = Append { txn: txn.clone(), ..Fixture::message(&room, "alice", "x") };
+    let event_id = fixture.rooms.append(request).await.unwrap();
+    let known = started_earlier.transactions().lookup(&txn.unwrap()).unwrap();
+    assert_eq!(known, Known::Answered(event_id.to_string()));
+}
