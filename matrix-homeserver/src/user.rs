@@ -57,7 +57,7 @@ pub(crate) use self::{
     password::Hasher,
     presence::{Invited, Presence, PresenceState},
     profile::{MAX_FIELD_NAME, ProfileError},
-    push::{PUSH_RULES, rules_content, rules_json},
+    push::{PUSH_RULES, rules_content, rules_for_successor, rules_json},
     pushers::{Pusher, PusherId, Pushers},
     receipt::{Receipt, Receipts, content as receipt_content},
     restriction::Restrictions,

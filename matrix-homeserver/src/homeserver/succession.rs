@@ -5,11 +5,15 @@ use ruma::{OwnedRoomId, RoomId, UserId, events::StateEventType};
 use serde_json::{Value, json, value::to_raw_value};
 
 use super::Services;
-use crate::{api::ApiResult, user::Scope};
+use crate::{
+    api::ApiResult,
+    store::StoreError,
+    user::{Scope, rules_for_successor},
+};
 
 impl Services {
-    /// Gives a room that a user has just joined the user's tags of the room that it replaces, and its place among
-    /// the user's direct chats.
+    /// Gives a room that a user has just joined what the user has said about the room that it replaces: tags, push
+    /// rules, and its place among direct chats.
     pub(crate) async fn take_along(&self, user_id: &UserId, room_id: &RoomId) -> ApiResult<()> {
         let Some(before) = self.predecessor(room_id)? else { return Ok(()) };
         if !self.rooms.of_user(user_id)?.contains_key(&before) {
@@ -20,6 +24,32 @@ impl Services {
         if let Some(tags) = tags.filter(|_| !tagged) {
             self.set_account_data(user_id, Scope::Room(room_id), "m.tag", &tags).await?;
         }
+        self.take_push_rules_along(user_id, &before, room_id).await?;
+        self.take_direct_along(user_id, &before, room_id).await
+    }
+
+    async fn take_push_rules_along(
+        &self,
+        user_id: &UserId,
+        before: &RoomId,
+        room_id: &RoomId,
+    ) -> ApiResult<()> {
+        if rules_for_successor(&*self.users.push_rules(user_id)?, before, room_id).is_empty() {
+            return Ok(());
+        }
+        let changed = self.users.change_push_rules(user_id, |rules| {
+            for rule in rules_for_successor(rules, before, room_id) {
+                // What the user could say of one room can be said of the other.
+                let _ = rules.insert(rule, None, None);
+            }
+            Ok::<_, StoreError>(())
+        });
+        changed.await?;
+        self.rooms.wakers().wake(user_id);
+        Ok(())
+    }
+
+    async fn take_direct_along(&self, user_id: &UserId, before: &RoomId, room_id: &RoomId) -> ApiResult<()> {
         let direct = self.users.account_data(user_id, Scope::Global, "m.direct")?;
         let direct = direct.and_then(|direct| serde_json::from_str::<Value>(direct.get()).ok());
         let Some(mut direct) = direct else { return Ok(()) };

@@ -10,8 +10,11 @@ use std::{collections::HashMap, num::NonZeroUsize, sync::Arc};
 use lru::LruCache;
 use parking_lot::{Mutex, RwLock};
 use ruma::{
-    OwnedUserId, UserId,
-    push::{Action, PushConditionRoomCtx, Ruleset},
+    OwnedUserId, RoomId, UserId,
+    push::{
+        Action, ConditionalPushRule, NewConditionalPushRule, NewPushRule, NewSimplePushRule, PushCondition,
+        PushConditionRoomCtx, Ruleset,
+    },
     serde::Raw,
 };
 use serde::Deserialize;
@@ -114,6 +117,35 @@ pub(crate) fn rules_json(rules: &Ruleset) -> Value {
     rules
 }
 
+/// The rules about one room, as they are to be about another: those that are switched on, less those that the other room
+/// has already. The last of a kind comes first, so that they keep their order when each is inserted as the first.
+pub(crate) fn rules_for_successor(rules: &Ruleset, before: &RoomId, after: &RoomId) -> Vec<NewPushRule> {
+    let about_another = |rule: &ConditionalPushRule| {
+        let mut conditions = rule.conditions.clone();
+        let mut is_about_room = false;
+        for condition in &mut conditions {
+            if let PushCondition::EventMatch(matched) = condition
+                && matched.key == "room_id"
+                && matched.pattern == before.as_str()
+            {
+                matched.pattern = after.to_string();
+                is_about_room = true;
+            }
+        }
+        let rule_id = rule.rule_id.replace(before.as_str(), after.as_str());
+        // Of a rule with a name of its own there cannot be two.
+        let rule_id = if rule_id == rule.rule_id { after.to_string() } else { rule_id };
+        (rule.enabled && !rule.default && is_about_room)
+            .then(|| NewConditionalPushRule::new(rule_id, conditions, rule.actions.clone()))
+    };
+    let overrides = rules.override_.iter().rev().filter_map(about_another).map(NewPushRule::Override);
+    let underrides = rules.underride.iter().rev().filter_map(about_another).map(NewPushRule::Underride);
+    let room = rules.room.iter().find(|rule| rule.enabled && rule.rule_id == before);
+    let room = room.map(|rule| NewSimplePushRule::new(after.to_owned(), rule.actions.clone()));
+    let copies = overrides.chain(underrides).chain(room.map(NewPushRule::Room));
+    copies.filter(|copy| rules.get(copy.kind(), copy.rule_id()).is_none()).collect()
+}
+
 /// What is to be done about an event, by a user's rules. Nothing, if no rule matches.
 pub(crate) fn actions_for<'r>(
     rules: &'r Ruleset,
@@ -200,6 +232,44 @@ mod tests {
         for body in [json!(null), json!(7), json!("a [? b"), json!({"deep": [1, {"x": "y"}]})] {
             let _ = outcome(&strange, 2, &message("@bob:hs.test", &json!({ "body": body })));
         }
+    }
+
+    #[test]
+    fn the_rules_about_a_room_are_made_anew_for_the_room_that_replaces_it() {
+        let rule = |rule_id: &str, enabled: bool, room: &str| {
+            json!({
+                "rule_id": rule_id, "default": false, "enabled": enabled, "actions": [],
+                "conditions": [
+                    {"kind": "event_match", "key": "room_id", "pattern": room},
+                    {"kind": "event_match", "key": "type", "pattern": "m.room.message"},
+                ],
+            })
+        };
+        let rules: Ruleset = serde_json::from_value(json!({
+            "override": [
+                rule("!old:hs.test", true, "!old:hs.test"), rule("loud", true, "!old:hs.test"),
+                rule("off", false, "!old:hs.test"), rule("!else:hs.test", true, "!else:hs.test"),
+            ],
+            "room": [{"rule_id": "!old:hs.test", "default": false, "enabled": true, "actions": ["notify"]}],
+        }))
+        .unwrap();
+        let (before, after) = (owned_room_id!("!old:hs.test"), owned_room_id!("!new:hs.test"));
+        let copies = rules_for_successor(&rules, &before, &after);
+        let found: Vec<_> = copies.iter().map(|copy| (copy.kind().to_string(), copy.rule_id())).collect();
+        let (of_override, of_room) = ("override".to_owned(), "room".to_owned());
+        assert_eq!(
+            found,
+            [(of_override.clone(), after.as_str()), (of_override, after.as_str()), (of_room, after.as_str())]
+        );
+        let NewPushRule::Override(copy) = &copies[0] else { panic!("another kind") };
+        let conditions = serde_json::to_value(&copy.conditions).unwrap();
+        assert_eq!(conditions[0]["pattern"], after.as_str());
+        assert_eq!(conditions[1]["pattern"], "m.room.message");
+        let mut whole = rules;
+        for copy in copies {
+            whole.insert(copy, None, None).unwrap();
+        }
+        assert!(rules_for_successor(&whole, &before, &after).is_empty(), "it has them already");
     }
 
     #[test]

@@ -69,6 +69,30 @@ async fn tags_and_direct_chats_follow_who_joins_the_new_room() {
 }
 
 #[tokio::test]
+async fn push_rules_follow_who_joins_the_new_room() {
+    let server = Server::start().await;
+    let (alice, bob, room) = server.room_of_two().await;
+    let rules = format!("{V3}/pushrules/global");
+    bob.put(&format!("{rules}/room/{room}"), json!({"actions": ["notify"]})).await.unwrap();
+    let muted = json!({
+        "actions": [], "conditions": [{"kind": "event_match", "key": "room_id", "pattern": room}],
+    });
+    bob.put(&format!("{rules}/override/{room}"), muted).await.unwrap();
+    let upgraded =
+        alice.post(&format!("{V3}/rooms/{room}/upgrade"), json!({"new_version": "12"})).await.unwrap();
+    let new = upgraded["replacement_room"].as_str().unwrap();
+    let since = bob.get(&format!("{V3}/sync?timeout=0")).await.unwrap()["next_batch"].clone();
+    bob.join(new).await.unwrap();
+    let about = bob.get(&format!("{rules}/room/{new}")).await.unwrap();
+    assert_eq!((&about["actions"], &about["enabled"]), (&json!(["notify"]), &json!(true)));
+    let muted = bob.get(&format!("{rules}/override/{new}")).await.unwrap();
+    assert_eq!(muted["conditions"][0]["pattern"], new);
+    let told = bob.get(&format!("{V3}/sync?timeout=0&since={}", since.as_str().unwrap())).await.unwrap();
+    assert_eq!(told["account_data"]["events"][0]["type"], "m.push_rules");
+    bob.get(&format!("{rules}/room/{room}")).await.expect("the old room keeps its rule");
+}
+
+#[tokio::test]
 async fn additional_creators_are_named_anew_in_every_upgrade() {
     let server = Server::start().await;
     let alice = server.hs.user("alice").await.unwrap();
