@@ -24,6 +24,7 @@ mod filter;
 mod live;
 mod load;
 mod membership;
+mod moves;
 mod observer;
 mod read;
 mod relations;
@@ -51,6 +52,7 @@ pub(crate) use self::{
         lets_type_through,
     },
     live::{Room, RoomState, TimelineEntry},
+    moves::Move,
     observer::{RoomObserver, Staged},
     read::MembersRequest,
     relations::RelationsRequest,

@@ -1,7 +1,7 @@
 //! A room in memory.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     fmt,
     sync::Arc,
 };
@@ -9,7 +9,8 @@ use std::{
 use imbl::OrdMap;
 use parking_lot::RwLock;
 use ruma::{
-    OwnedRoomId, OwnedUserId, RoomVersionId, UserId, events::room::member::MembershipState,
+    OwnedRoomId, OwnedUserId, RoomVersionId, UserId,
+    events::{TimelineEventType, room::member::MembershipState},
     room_version_rules::RoomVersionRules,
 };
 use serde::{Deserialize, Serialize};
@@ -147,6 +148,26 @@ impl Room {
             None => published.view.position,
         };
         (complete_after, entries)
+    }
+
+    /// The number of the first event after a position, and the users whom member events are about from there on. `None`
+    /// if not all of that is in memory.
+    pub(super) fn recent_members(&self, since: Position) -> Option<(u64, BTreeSet<OwnedUserId>)> {
+        let published = self.published.read();
+        let oldest = published.recent.front()?;
+        if oldest.position > since.next() {
+            return None;
+        }
+        let (mut first, mut users) = (None, BTreeSet::new());
+        for entry in published.recent.iter().rev().take_while(|entry| entry.position > since) {
+            let pdu = &entry.event.pdu;
+            first = Some(entry.event.number);
+            if pdu.event_type == TimelineEventType::RoomMember {
+                users
+                    .extend(pdu.state_key.as_deref().and_then(|user_id| OwnedUserId::try_from(user_id).ok()));
+            }
+        }
+        first.map(|first| (first, users))
     }
 
     /// Shows a committed event.

@@ -6,12 +6,12 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use ruma::{
     OwnedUserId, UserId,
-    events::{StateEventType, TimelineEventType, room::member::MembershipState},
+    events::{StateEventType, room::member::MembershipState},
 };
 
 use super::Users;
 use crate::{
-    room::{Room, RoomError, Rooms, UserRoom},
+    room::{Room, RoomError, Rooms},
     store::Position,
     sync::{DeviceLists, Window},
 };
@@ -65,7 +65,7 @@ impl DeviceListTracker {
                 continue;
             }
             if joined {
-                self.moves_in(&room, mine, since, upto, &mut moves)?;
+                self.moves_in(&room, user_id, since, upto, &mut moves)?;
             } else {
                 moves.went.extend(room.view().joined_members().map(ToOwned::to_owned));
             }
@@ -77,34 +77,32 @@ impl DeviceListTracker {
     fn moves_in(
         &self,
         room: &Room,
-        mine: &UserRoom,
+        user_id: &UserId,
         since: Position,
         upto: Position,
         moves: &mut Moves,
     ) -> Result<(), RoomError> {
-        let everybody = || room.view().joined_members().map(ToOwned::to_owned).collect::<Vec<_>>();
-        if mine.position > since {
-            moves.came.extend(everybody());
-            return Ok(());
+        let moved = self.rooms.moves_since(room, since)?;
+        let is_new = moved.iter().any(|moved| moved.user_id == user_id);
+        if is_new || self.became_encrypted(room, since, upto)? {
+            moves.came.extend(room.view().joined_members().map(ToOwned::to_owned));
         }
-        for entry in self.rooms.timeline_rows(room, since, upto) {
-            let pdu = &entry?.event.pdu;
-            if pdu.event_type == TimelineEventType::RoomEncryption && pdu.state_key.is_some() {
-                moves.came.extend(everybody());
+        for moved in moved {
+            if moved.came() {
+                moves.came.insert(moved.user_id);
+            } else if moved.went() {
+                moves.went.insert(moved.user_id);
             }
-            if pdu.event_type != TimelineEventType::RoomMember {
-                continue;
-            }
-            let member = pdu.state_key.as_deref().and_then(|key| OwnedUserId::try_from(key).ok());
-            let Some(member) = member else { continue };
-            let is_in = room.membership(&member) == Some(MembershipState::Join);
-            if is_in {
-                moves.came.insert(member)
-            } else {
-                moves.went.insert(member)
-            };
         }
         Ok(())
+    }
+
+    fn became_encrypted(&self, room: &Room, since: Position, upto: Position) -> Result<bool, RoomError> {
+        let encryption =
+            self.rooms.current_state_event(&room.room_id, &StateEventType::RoomEncryption, "")?;
+        let Some(encryption) = encryption else { return Ok(false) };
+        let located = self.rooms.events().locate(encryption.event_id())?;
+        Ok(located.is_some_and(|(_, position)| position > since && position <= upto))
     }
 
     fn is_encrypted(&self, room: &Room) -> Result<bool, RoomError> {

@@ -1,8 +1,12 @@
 //! What `/sync` tells of a user beside rooms.
 
-use std::{fmt::Display, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+    sync::Arc,
+};
 
-use ruma::{DeviceId, OwnedUserId, RoomId, UserId};
+use ruma::{DeviceId, OwnedUserId, RoomId, UserId, events::room::member::MembershipState};
 use serde_json::{
     Value, json,
     value::{RawValue, to_raw_value},
@@ -10,7 +14,7 @@ use serde_json::{
 
 use super::{DeviceListTracker, PUSH_RULES, Scope, UnreadCounter, Users, rules_content};
 use crate::{
-    room::Rooms,
+    room::{Move, RoomError, Rooms},
     store::Position,
     sync::{DeviceLists, KeyCounts, SyncExtras, Unread, Window},
 };
@@ -29,6 +33,27 @@ impl Extras {
         let found = self.users.account_data_between(user_id, scope, since(window), window.upto);
         let found = or_log(found).unwrap_or_default();
         found.iter().map(|(kind, content)| raw(&json!({"type": kind, "content": content}))).collect()
+    }
+}
+
+impl Extras {
+    /// Those who came into a room of the viewer's, or whom the viewer found when coming into one.
+    fn newly_shared(&self, viewer: &UserId, window: Window) -> Result<BTreeSet<OwnedUserId>, RoomError> {
+        let mut newly = BTreeSet::new();
+        for (room_id, mine) in &self.rooms.of_user(viewer)? {
+            if mine.membership != MembershipState::Join {
+                continue;
+            }
+            let Some(room) = self.rooms.get(room_id)? else { continue };
+            let moves = self.rooms.moves_since(&room, since(window))?;
+            if moves.iter().any(|moved| moved.user_id == viewer) {
+                newly.extend(room.view().joined_members().map(ToOwned::to_owned));
+            } else {
+                newly.extend(moves.into_iter().filter(Move::came).map(|moved| moved.user_id));
+            }
+        }
+        newly.remove(viewer);
+        Ok(newly)
     }
 }
 
@@ -78,9 +103,13 @@ impl SyncExtras for Extras {
                 || self.users.presence.lists.may_see(viewer, user_id)
                 || self.rooms.shares_room(viewer, user_id).unwrap_or(false)
         };
-        changed
-            .into_iter()
-            .filter(|(user_id, _)| visible(user_id))
+        let mut told: BTreeMap<OwnedUserId, Value> =
+            changed.into_iter().filter(|(user_id, _)| visible(user_id)).collect();
+        if window.since.is_some() {
+            let newly = or_log(self.newly_shared(viewer, window)).unwrap_or_default();
+            told.extend(self.users.presence.of_those(&newly));
+        }
+        told.into_iter()
             .map(|(user_id, content)| {
                 raw(&json!({"type": "m.presence", "sender": user_id, "content": content}))
             })

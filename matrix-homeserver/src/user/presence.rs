@@ -229,6 +229,17 @@ impl Presence {
         content
     }
 
+    /// Those of some users who ever said how present they are, with the content of their `m.presence`.
+    pub(crate) fn of_those<'u>(
+        &self,
+        user_ids: impl IntoIterator<Item = &'u OwnedUserId>,
+    ) -> Vec<(OwnedUserId, Value)> {
+        let users = self.users.lock();
+        let known = user_ids.into_iter().filter_map(|user_id| users.get_key_value(user_id));
+        let said = known.filter(|(_, status)| status.changed > Position::ZERO);
+        said.map(|(user_id, status)| (user_id.clone(), render(status))).collect()
+    }
+
     /// Users whose presence changed after one position and not after another, with its content.
     pub(crate) fn changed_between(&self, after: Position, until: Position) -> Vec<(OwnedUserId, Value)> {
         let users = self.users.lock();

@@ -102,6 +102,11 @@ async fn those_who_share_a_room_hear_of_new_keys_and_can_ask_for_them() {
     assert_eq!(keys["keys"], device_keys(&bob, "bob")["keys"]);
     assert!(found["failures"]["elsewhere.test"].is_object());
 
+    let name = format!("{V3}/profile/{}/displayname", bob.user_id());
+    bob.put(&name, json!({"displayname": "B"})).await.unwrap();
+    let sync = next(&alice, &mut since).await;
+    assert_eq!(sync["device_lists"]["changed"], Value::Null, "a new name is no new key: {sync}");
+
     bob.leave(&room).await.unwrap();
     let sync = next(&alice, &mut since).await;
     assert_eq!(sync["device_lists"]["left"], json!([bob.user_id()]));

@@ -1,6 +1,7 @@
 //! Profiles and presence.
 
-use serde_json::json;
+use matrix_homeserver::testing::TestUser;
+use serde_json::{Value, json};
 
 use crate::support::Server;
 
@@ -105,4 +106,51 @@ async fn fields_that_are_set_at_once_are_all_kept() {
     });
     futures_util::future::join_all(set).await;
     assert_eq!(alice.get(&own).await.unwrap().as_object().unwrap().len(), 17);
+}
+
+#[tokio::test]
+async fn who_comes_into_a_room_and_who_is_there_learn_of_each_others_presence_at_once() {
+    let server = Server::start().await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let bob = server.hs.user("bob").await.unwrap();
+    let room = alice.create_room(json!({"preset": "public_chat"})).await.unwrap();
+    for (user, message) in [(&alice, "tea"), (&bob, "work")] {
+        let status = format!("{V3}/presence/{}/status", user.user_id());
+        user.put(&status, json!({"presence": "online", "status_msg": message})).await.unwrap();
+    }
+    let sync = async |user: &TestUser, since: &str| {
+        let path = format!("{V3}/sync?set_presence=offline&timeout=0{since}");
+        user.get(&path).await.unwrap()
+    };
+    let told = |sync: &Value| {
+        let events = sync["presence"]["events"].as_array().cloned().unwrap_or_default();
+        events
+            .iter()
+            .map(|event| (event["sender"].clone(), event["content"]["status_msg"].clone()))
+            .collect::<Vec<_>>()
+    };
+    let since = |sync: &Value| format!("&since={}", sync["next_batch"].as_str().unwrap());
+    let (of_alice, of_bob) = (since(&sync(&alice, "").await), since(&sync(&bob, "").await));
+    bob.join(&room).await.unwrap();
+    let of_bob = sync(&bob, &of_bob).await;
+    assert_eq!(told(&of_bob), [(json!("@alice:hs.test"), json!("tea"))]);
+    let of_alice = sync(&alice, &of_alice).await;
+    assert_eq!(told(&of_alice), [(json!("@bob:hs.test"), json!("work"))]);
+    // A new name is no coming.
+    bob.put(&format!("{V3}/profile/@bob:hs.test/displayname"), json!({"displayname": "B"})).await.unwrap();
+    for _ in 0..70 {
+        bob.send_text(&room, "x").await.unwrap();
+    }
+    assert_eq!(told(&sync(&alice, &since(&of_alice)).await), []);
+    assert_eq!(told(&sync(&bob, &since(&of_bob)).await), []);
+    // What is not in memory any more is found, too.
+    let carol = server.hs.user("carol").await.unwrap();
+    let status = format!("{V3}/presence/{}/status", carol.user_id());
+    carol.put(&status, json!({"presence": "online", "status_msg": "new"})).await.unwrap();
+    let before = since(&sync(&alice, "").await);
+    carol.join(&room).await.unwrap();
+    for _ in 0..70 {
+        bob.send_text(&room, "x").await.unwrap();
+    }
+    assert_eq!(told(&sync(&alice, &before).await), [(json!("@carol:hs.test"), json!("new"))]);
 }
