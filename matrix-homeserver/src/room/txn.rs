@@ -137,12 +137,11 @@ impl Transactions {
     }
 }
 
-/// The keys of some rows up to a position, and where to go on, if not all rows were looked at.
-fn old_rows(
-    store: &Store,
-    start: &[u8],
-    before: Position,
-) -> Result<(Vec<Vec<u8>>, Option<Vec<u8>>), StoreError> {
+/// The keys of rows, and where to go on, if not all rows were looked at.
+type OldRows = (Vec<Vec<u8>>, Option<Vec<u8>>);
+
+/// The keys of some rows up to a position.
+fn old_rows(store: &Store, start: &[u8], before: Position) -> Result<OldRows, StoreError> {
     let mut old = Vec::new();
     for row in store.range(Tree::Txn, start..) {
         let (row_key, value) = row?;
