@@ -25,7 +25,7 @@ mod tests;
 pub(crate) use self::{
     client::{ClientFormat, Unsigned, client_event, stripped_event},
     draft::{Draft, EventError, Reference, canonical_content},
-    redaction::redact,
+    redaction::{redact, redact_json},
     server_key::ServerKey,
 };
 

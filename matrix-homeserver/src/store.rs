@@ -265,6 +265,14 @@ impl Store {
         self.inner.committer.stage(set)
     }
 
+    /// Resolves when everything that was staged before is written. Fails where a commit has failed since
+    /// [`Store::generation`] returned this number, for what was waited for may have been in it.
+    pub(crate) fn stage_barrier(&self, generation: u64) -> Pending {
+        let mut barrier = WriteSet::new();
+        barrier.built_on(generation);
+        self.stage(barrier)
+    }
+
     /// Everything up to here is written, as safely as the store's [`Durability`] says, and can be shown.
     pub(crate) fn frontier(&self) -> Position {
         self.inner.committer.frontier()

@@ -1,7 +1,9 @@
 //! What is left of an event when it is redacted.
 
 use ruma::{
-    CanonicalJsonObject, canonical_json::redact_content_in_place, room_version_rules::RedactionRules,
+    CanonicalJsonObject,
+    canonical_json::{redact_content_in_place, redact_in_place},
+    room_version_rules::RedactionRules,
 };
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -21,6 +23,13 @@ pub(crate) fn redact(pdu: &Pdu, rules: &RedactionRules) -> Pdu {
     };
     redacted.redacts = redacted.redacts.filter(|_| rules.keep_room_redaction_redacts);
     redacted
+}
+
+/// The complete JSON of an event without the same, hashes and signatures left in place. `None` if it is not that of an event.
+pub(crate) fn redact_json(json: &str, rules: &RedactionRules) -> Option<String> {
+    let mut object: CanonicalJsonObject = serde_json::from_str(json).ok()?;
+    redact_in_place(&mut object, rules, None).ok()?;
+    serde_json::to_string(&object).ok()
 }
 
 fn empty_object() -> Box<RawValue> {

@@ -136,7 +136,7 @@ impl Services {
     pub(crate) async fn show_profile_in_rooms(&self, user_id: &UserId) -> ApiResult<()> {
         let content = self.member_content(user_id)?;
         for room_id in self.rooms.joined_rooms(user_id)? {
-            let change = own_membership(user_id, &room_id, MembershipAction::Join, content.clone());
+            let change = own_membership(user_id, &room_id, MembershipAction::Profile, content.clone());
             if let Err(error) = self.rooms.membership(change).await {
                 tracing::debug!(%room_id, %user_id, %error, "a room does not show the new profile");
             }

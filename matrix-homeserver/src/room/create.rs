@@ -78,12 +78,12 @@ impl Rooms {
 
     /// The room that a request with this transaction ID has made, if there was one.
     pub(crate) async fn created_before(&self, txn: &TxnKey) -> Result<Option<OwnedRoomId>, RoomError> {
+        let generation = self.inner.store.generation();
         let room_id = match self.inner.transactions.lookup(txn)? {
             Known::No => return Ok(None),
             Known::Answered(room_id) => room_id,
             Known::InFlight(room_id) => {
-                // Once this is written, so is what was staged before it.
-                self.inner.store.commit(WriteSet::new()).await?;
+                self.inner.store.stage_barrier(generation).await?;
                 room_id
             }
         };

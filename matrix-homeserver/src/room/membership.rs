@@ -15,12 +15,12 @@ use super::{
     JsonObject, MembershipAction, MembershipChange, RoomError, Rooms,
     live::{Head, Room, RoomState},
     stored::SentBy,
-    user_rooms,
-    write::Proposal,
+    user_rooms::{self, UserRoom},
+    write::{ATTEMPTS, Proposal},
 };
 use crate::{
     rules::PowerLevels,
-    store::{Tree, WriteSet},
+    store::{Pending, StoreError, Tree, WriteSet},
 };
 
 /// The field of a member event that names who let the user into a restricted room.
@@ -149,21 +149,48 @@ impl Rooms {
     /// # Errors
     /// If the user is in the room, or never was.
     pub(crate) async fn forget(&self, room_id: &RoomId, user_id: &UserId) -> Result<(), RoomError> {
-        let mut user_room = self
-            .inner
-            .users
-            .get(user_id, room_id)?
-            .ok_or(RoomError::NotFound("you were never in this room"))?;
-        if !matches!(user_room.membership, MembershipState::Leave | MembershipState::Ban) {
-            return Err(RoomError::InvalidParam("you are still in this room; leave it first".to_owned()));
+        let never = || RoomError::NotFound("you were never in this room");
+        let room = self.get(room_id)?.ok_or_else(never)?;
+        for _ in 0..ATTEMPTS {
+            let (pending, is_last) = {
+                // Whoever holds the room knows of every change that is on its way.
+                let mut head = room.writer.lock().await;
+                self.refresh(&room, &mut head)?;
+                let member = head.state.members.get(user_id).ok_or_else(never)?;
+                if !matches!(member.membership, MembershipState::Leave | MembershipState::Ban) {
+                    let text = "you are still in this room; leave it first";
+                    return Err(RoomError::InvalidParam(text.to_owned()));
+                }
+                match self.inner.users.get(user_id, room_id)? {
+                    Some(left) if left.number == member.number => {
+                        (self.stage_forgotten(room_id, user_id, left, head.generation), true)
+                    }
+                    _ => (self.inner.store.stage_barrier(head.generation), false),
+                }
+            };
+            match pending.await {
+                Ok(_) if is_last => return Ok(()),
+                Ok(_) | Err(StoreError::Superseded) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        user_room.forgotten = true;
+        Err(StoreError::Superseded.into())
+    }
+
+    fn stage_forgotten(
+        &self,
+        room_id: &RoomId,
+        user_id: &UserId,
+        left: UserRoom,
+        generation: u64,
+    ) -> Pending {
+        let forgotten = UserRoom { forgotten: true, ..left };
         let mut set = WriteSet::new();
-        set.put(Tree::Member, user_rooms::row_key(user_id, room_id), user_rooms::encode(&user_room));
+        set.put(Tree::Member, user_rooms::row_key(user_id, room_id), user_rooms::encode(&forgotten));
         let (users, user_id, room_id) = (self.inner.users.clone(), user_id.to_owned(), room_id.to_owned());
-        set.on_commit(move |_| users.update(&user_id, &room_id, user_room));
-        self.inner.store.commit(set).await?;
-        Ok(())
+        set.on_commit(move |_| users.update(&user_id, &room_id, forgotten));
+        set.built_on(generation);
+        self.inner.store.stage(set)
     }
 }
 
@@ -189,6 +216,7 @@ fn check_action(change: &MembershipChange, state: &RoomState) -> Result<(), Room
             refuse("nobody kicks himself; leave instead")
         }
         (MembershipAction::Leave, None) => refuse("you are not in this room"),
+        (MembershipAction::Profile, before) if before != Some(&M::Join) => refuse("you are not in this room"),
         (MembershipAction::Invite, Some(M::Join)) => refuse("the user is already in this room"),
         _ => Ok(()),
     }

@@ -229,7 +229,7 @@ impl Rooms {
     ) -> Result<Vec<Box<RawValue>>, RoomError> {
         let access = self.access(room_id, viewer.user_id)?;
         let state = match request.at {
-            Some(at) if at < access.upto => self.state_at_position(&access.room, at)?,
+            Some(at) if at < access.state_upto => self.state_seen_at(&access, viewer.user_id, at)?,
             _ => access.state,
         };
         self.render_state(&state, viewer, |event| {
@@ -239,6 +239,18 @@ impl Rooms {
                         && request.not_membership.as_ref().is_none_or(|unwanted| *unwanted != membership)
                 })
         })
+    }
+
+    /// The state of a room at a position, for who sees what was said then.
+    fn state_seen_at(&self, access: &Access, viewer: &UserId, at: Position) -> Result<StateTree, RoomError> {
+        let Some(last) = self.timeline_rows(&access.room, Position::ZERO, at).next_back().transpose()? else {
+            return Ok(StateTree::default());
+        };
+        if self.visibility(access, viewer)?.may_see(&last.event)? {
+            Ok(StateTree::at(last.state_after))
+        } else {
+            Err(RoomError::forbidden("you may not see this room as it was then"))
+        }
     }
 
     /// Who is joined to a room, with their names and avatars. Only for who is in it.

@@ -60,6 +60,8 @@ pub(crate) struct MembershipChange {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MembershipAction {
     Join,
+    /// Somebody who is joined shows another name or picture. Unlike a join it lets nobody in who has left meanwhile.
+    Profile,
     Invite,
     Knock,
     /// The target leaves, rejects an invitation or withdraws a knock.
@@ -73,7 +75,7 @@ impl MembershipAction {
     /// The membership that it leads to.
     pub(crate) fn membership(self) -> MembershipState {
         match self {
-            Self::Join => MembershipState::Join,
+            Self::Join | Self::Profile => MembershipState::Join,
             Self::Invite => MembershipState::Invite,
             Self::Knock => MembershipState::Knock,
             Self::Leave | Self::Kick | Self::Unban => MembershipState::Leave,

@@ -8,7 +8,7 @@ use ruma::{EventId, OwnedDeviceId, OwnedEventId, RoomVersionId, room_version_rul
 
 use super::state_tree::Root;
 use crate::{
-    event::{Pdu, redact},
+    event::{Pdu, redact, redact_json},
     store::{Position, Store, StoreError, Tree, WriteSet},
 };
 
@@ -211,11 +211,17 @@ pub(super) fn read(number: u64, row: &[u8]) -> Result<StoredEvent, StoreError> {
     Ok(StoredEvent { number, pdu: Arc::new(pdu), meta })
 }
 
-/// The complete JSON of an event, with hashes and signatures.
-pub(crate) fn full_json(store: &Store, number: u64) -> Result<Option<String>, StoreError> {
+/// The complete JSON of an event, with hashes and signatures. Of an event that was redacted, and of any other if `bare`,
+/// without what a redaction takes away.
+pub(super) fn full_json(store: &Store, number: u64, bare: bool) -> Result<Option<String>, StoreError> {
+    let damaged = || StoreError::damaged(format!("event {number}"));
     let Some(row) = store.get(Tree::Event, number.to_be_bytes())? else { return Ok(None) };
-    let row = decode(&row).ok_or_else(|| StoreError::damaged(format!("event {number}")))?;
-    Ok(Some(row.json.to_owned()))
+    let Row { version, meta, json, .. } = decode(&row).ok_or_else(damaged)?;
+    if !bare && meta.redacted_by.is_none() {
+        return Ok(Some(json.to_owned()));
+    }
+    let rules = version.rules().ok_or_else(damaged)?;
+    redact_json(json, &rules.redaction).map(Some).ok_or_else(damaged)
 }
 
 #[cfg(test)]

@@ -82,6 +82,20 @@ impl super::UserPolicies for NoPolicies {
     }
 }
 
+/// Keeps the store from writing anything until what is returned is dropped.
+fn hold(store: &Store) -> std::sync::mpsc::Sender<()> {
+    let (go, wait) = std::sync::mpsc::channel();
+    let (there, arrived) = std::sync::mpsc::channel();
+    let mut set = WriteSet::new();
+    set.on_commit(move |_| {
+        there.send(()).unwrap();
+        let _ = wait.recv();
+    });
+    drop(store.stage(set));
+    arrived.recv().unwrap();
+    go
+}
+
 pub(crate) fn rooms_in(store: Store) -> Rooms {
     let key =
         ServerKey::from_der(server_name!("hs.test").to_owned(), &ServerKey::generate(), "a_test").unwrap();

@@ -130,7 +130,7 @@ impl Rooms {
         before.end = before.end.or(Some(before.events.last().map_or(earlier, |(at, _)| Position(at.0 - 1))));
         after.end = after.end.or(Some(after.events.last().map_or(position, |(at, _)| *at)));
         let last = after.events.last().map_or(position, |(at, _)| *at);
-        let state = self.state_at_position(&access.room, last)?;
+        let state = self.state_at_position(&access.room, last.min(access.state_upto))?;
         Ok(Surroundings { event, before, after, state })
     }
 

@@ -4,7 +4,7 @@ use ruma::{MilliSecondsSinceUnixEpoch, events::room::member::MembershipState};
 use serde_json::value::RawValue;
 
 use super::{
-    Rooms, Viewer,
+    Rooms, Viewer, Visibility,
     stored::{self, StoredEvent},
 };
 use crate::{
@@ -51,10 +51,19 @@ impl Rooms {
         Ok(client_event(&event.pdu, &self.unsigned(event, format, now)?, format))
     }
 
-    /// The complete event with hashes and signatures, as servers exchange it.
-    pub(crate) fn full_json(&self, number: u64) -> Result<Option<Box<RawValue>>, StoreError> {
-        let Some(json) = stored::full_json(&self.inner.store, number)? else { return Ok(None) };
-        RawValue::from_string(json).map(Some).map_err(|_| StoreError::damaged(format!("event {number}")))
+    /// The complete event with hashes and signatures, as servers exchange it; as somebody sees it, where it is told who.
+    pub(crate) fn full_json(
+        &self,
+        event: &StoredEvent,
+        visibility: Option<&mut Visibility<'_>>,
+    ) -> Result<Box<RawValue>, StoreError> {
+        let damaged = || StoreError::damaged(format!("event {}", event.number));
+        let bare = match visibility {
+            Some(visibility) => visibility.is_erased(event)?,
+            None => false,
+        };
+        let json = stored::full_json(&self.inner.store, event.number, bare)?.ok_or_else(damaged)?;
+        RawValue::from_string(json).map_err(|_| damaged())
     }
 
     fn unsigned(

@@ -40,8 +40,10 @@ struct MembershipContent {
 #[derive(Debug, Clone)]
 pub(crate) struct Access {
     pub(crate) room: Arc<Room>,
-    /// The room is seen as it was here.
+    /// The end of the history.
     pub(crate) upto: Position,
+    /// The state is that of here. Who was banned after leaving sees the ban, and nothing else of that time.
+    pub(crate) state_upto: Position,
     pub(crate) state: StateTree,
     /// The viewer's membership now.
     pub(crate) membership: Option<MembershipState>,
@@ -89,7 +91,8 @@ impl Rooms {
         let room = self.get(room_id)?.ok_or_else(RoomError::not_in_room)?;
         let view = room.view();
         let membership = view.members.get(user_id).map(|member| member.membership.clone());
-        let now = Access { room, upto: view.position, state: view.state.clone(), membership };
+        let (upto, state_upto) = (view.position, view.position);
+        let now = Access { room, upto, state_upto, state: view.state.clone(), membership };
         if now.membership == Some(MembershipState::Join)
             || self.history_visibility(&view.state)? == HistoryVisibility::WorldReadable
         {
@@ -101,9 +104,9 @@ impl Rooms {
                     && matches!(left.membership, MembershipState::Leave | MembershipState::Ban) =>
             {
                 // Who only declined an invitation has never been there.
-                self.joined_until(&now.room, user_id)?.ok_or_else(RoomError::not_in_room)?;
-                let state = self.state_at_position(&now.room, left.position)?;
-                Ok(Access { upto: left.position, state, ..now })
+                let state_upto = self.joined_until(left.number)?.ok_or_else(RoomError::not_in_room)?;
+                let state = self.state_at_position(&now.room, state_upto)?;
+                Ok(Access { upto: left.position, state_upto, state, ..now })
             }
             _ => Err(RoomError::not_in_room()),
         }
@@ -167,16 +170,20 @@ impl Rooms {
         let joined_until = match access.membership {
             None => None,
             Some(MembershipState::Join) => Some(Position::MAX),
-            Some(_) => self.joined_until(&access.room, viewer)?,
+            Some(_) => match access.room.view().members.get(viewer) {
+                Some(member) => self.joined_until(member.number)?,
+                None => None,
+            },
         };
         let until = (access.membership != Some(MembershipState::Join)).then_some(access.upto);
         Ok(Visibility { rooms: self, viewer, ignored, until, joined_until, memory: HashMap::new() })
     }
 
-    /// Where the last time ended that a user was joined, by the member events that replaced each other.
-    fn joined_until(&self, room: &Room, user_id: &UserId) -> Result<Option<Position>, StoreError> {
+    /// Where the last time ended that a user was joined, by a member event and those that it replaced. `None` if there
+    /// was no such time.
+    pub(crate) fn joined_until(&self, member_event: u64) -> Result<Option<Position>, StoreError> {
         let mut until = Position::MAX;
-        let mut next = room.view().members.get(user_id).map(|member| member.number);
+        let mut next = Some(member_event);
         while let Some(number) = next {
             let event = self.inner.events.expect(number)?;
             if membership_of(&event) == Some(MembershipState::Join) {

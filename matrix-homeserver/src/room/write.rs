@@ -30,7 +30,7 @@ mod resolve;
 pub(super) use self::insert::member_of;
 
 /// How often a write is built again that was built on one that failed.
-const ATTEMPTS: usize = 3;
+pub(super) const ATTEMPTS: usize = 3;
 
 /// What somebody wants to say, before it has a place in the graph.
 pub(super) struct Proposal {
@@ -95,8 +95,8 @@ impl Rooms {
                 match txn.map(|txn| self.inner.transactions.lookup(txn)).transpose()? {
                     Some(Known::Answered(event_id)) => Outcome::There(answered(event_id)?),
                     Some(Known::InFlight(event_id)) => {
-                        let barrier = self.inner.store.stage(WriteSet::new());
-                        Outcome::Staged(answered(event_id)?, barrier)
+                        let written = self.inner.store.stage_barrier(head.generation);
+                        Outcome::Staged(answered(event_id)?, written)
                     }
                     Some(Known::No) | None => {
                         let proposal = propose(self, &mut head)?;
@@ -124,7 +124,13 @@ impl Rooms {
         txn: Option<&super::TxnKey>,
     ) -> Result<Outcome, RoomError> {
         if let Some(event_id) = self.same_state(head, &proposal)? {
-            return Ok(Outcome::There(event_id));
+            let located = self.inner.events.locate(&event_id)?;
+            let is_written = located.is_some_and(|(_, at)| at <= self.inner.store.frontier());
+            return Ok(if is_written {
+                Outcome::There(event_id)
+            } else {
+                Outcome::Staged(event_id, self.inner.store.stage_barrier(head.generation))
+            });
         }
         let mut set = WriteSet::new();
         let mut after = head.state.clone();

@@ -61,12 +61,12 @@ impl<'a> Reader<'a> {
         mine: &UserRoom,
         upto: Position,
     ) -> Result<Access, StoreError> {
-        Ok(Access {
-            room: room.clone(),
-            upto,
-            state: self.rooms.state_at_position(room, upto)?,
-            membership: Some(mine.membership.clone()),
-        })
+        let state_upto = match mine.membership {
+            MembershipState::Join => upto,
+            _ => self.rooms.joined_until(mine.number)?.unwrap_or_default().min(upto),
+        };
+        let state = self.rooms.state_at_position(room, state_upto)?;
+        Ok(Access { room: room.clone(), upto, state_upto, state, membership: Some(mine.membership.clone()) })
     }
 
     pub(super) fn visibility(&self, access: &Access) -> Result<Visibility<'a>, StoreError> {

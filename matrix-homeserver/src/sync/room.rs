@@ -123,8 +123,11 @@ impl View<'_> {
         let changed = known != access.state;
         // With a gap, what is before the timeline; without, what no event of the timeline tells.
         let after = self.request.use_state_after || tail.hides_state || (since.is_some() && !tail.limited);
-        let told =
-            if after { access.state.clone() } else { rooms.state_at_position(&access.room, tail.start)? };
+        let told = if after {
+            access.state.clone()
+        } else {
+            rooms.state_at_position(&access.room, tail.start.min(access.state_upto))?
+        };
         let in_timeline: HashSet<u64> = if self.request.use_state_after {
             HashSet::new()
         } else {
@@ -171,10 +174,8 @@ impl View<'_> {
         visibility: Option<&mut Visibility<'_>>,
     ) -> Result<Box<RawValue>, RoomError> {
         let rooms = &self.sync.rooms;
-        if self.request.filter.event_format == EventFormat::Federation
-            && let Some(pdu) = rooms.full_json(event.number)?
-        {
-            return Ok(pdu);
+        if self.request.filter.event_format == EventFormat::Federation {
+            return Ok(rooms.full_json(event, visibility)?);
         }
         let rendered = self.reader.render(event, visibility)?;
         match &self.request.filter.event_fields {

@@ -90,7 +90,7 @@ impl Sync {
         }
         let is_peeking = membership.is_none();
         let state = self.rooms.state_at_position(&room, last)?;
-        let access = Access { room: room.clone(), upto: last, state, membership };
+        let access = Access { room: room.clone(), upto: last, state_upto: last, state, membership };
         let mut visibility = self.rooms.visibility(&access, viewer.user_id)?;
         let (complete_after, recent) = room.recent();
         let in_window = |entry: &TimelineEntry| entry.position > since && entry.position <= last;

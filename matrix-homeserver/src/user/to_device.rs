@@ -50,10 +50,11 @@ impl ToDevice {
     ) -> Result<(), StoreError> {
         let pending = {
             let _one = self.sending.lock();
-            let mut writes = WriteSet::new();
-            // Also where there is nothing to write: whoever waits for it waits for what was staged before.
-            writes.positioned(|_, _| {});
+            let generation = self.store.generation();
             if transactions.lookup(txn)? == Known::No {
+                let mut writes = WriteSet::new();
+                // Also where there are no messages: the answer takes a position.
+                writes.positioned(|_, _| {});
                 let mut receivers = Vec::with_capacity(messages.len());
                 for message in messages {
                     let row = row_key(&message.user_id, &message.device_id);
@@ -66,8 +67,10 @@ impl ToDevice {
                 }
                 transactions.record(txn, "", &mut writes);
                 writes.on_visible(move |_| receivers.iter().for_each(|user_id| wake(user_id)));
+                self.store.stage(writes)
+            } else {
+                self.store.stage_barrier(generation)
             }
-            self.store.stage(writes)
         };
         pending.await.map(drop)
     }

@@ -1,6 +1,6 @@
 //! Filters: what a client wants to see, and what is no filter.
 
-use matrix_homeserver::testing::{TestUser, encode};
+use matrix_homeserver::testing::{PASSWORD, TestUser, encode};
 use serde_json::{Value, json};
 
 use crate::support::Server;
@@ -135,6 +135,26 @@ async fn events_are_shown_in_part_or_as_servers_exchange_them() {
     let told = sync(&alice, &json!({"event_format": "federation"}), "").await;
     let pdu = timeline(&told, &room).pop().unwrap();
     assert!(pdu["hashes"]["sha256"].is_string() && pdu["prev_events"].is_array() && pdu["depth"].is_number());
+}
+
+#[tokio::test]
+async fn what_was_redacted_or_erased_stays_so_in_the_form_of_servers() {
+    let server = Server::start().await;
+    let (alice, bob, room) = server.room_of_two().await;
+    let secret = alice.send_text(&room, "secret").await.unwrap();
+    alice.redact(&room, &secret, "spam").await.unwrap();
+    bob.send_text(&room, "regretted").await.unwrap();
+    let carol = server.hs.user("carol").await.unwrap();
+    carol.join(&room).await.unwrap();
+    let auth = json!({"type": "m.login.password", "user": "bob", "password": PASSWORD});
+    bob.post(&format!("{V3}/account/deactivate"), json!({"erase": true, "auth": auth})).await.unwrap();
+    let filter = json!({"event_format": "federation", "room": {"timeline": {"limit": 50}}});
+    for (user, word) in [(&alice, "secret"), (&carol, "secret"), (&carol, "regretted")] {
+        let told = sync(user, &filter, "").await;
+        let timeline = timeline(&told, &room);
+        assert!(timeline.iter().any(|pdu| pdu["hashes"].is_object() && pdu["content"] == json!({})));
+        assert!(!told.to_string().contains(word), "{} reads {word}", user.user_id());
+    }
 }
 
 #[tokio::test]

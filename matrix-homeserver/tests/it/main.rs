@@ -46,3 +46,4 @@ mod threads;
 mod uia;
 mod upgrades;
 mod v2_draft;
+mod visibility;

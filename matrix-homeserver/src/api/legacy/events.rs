@@ -106,6 +106,7 @@ fn look(app: &AppState, wanted: &Wanted) -> ApiResult<(Vec<Box<RawValue>>, Posit
     let (mut chunk, end) = (stream.events, stream.end);
     let mut beside = app.presence_events(requester, from, end)?;
     let rooms = match room_id {
+        Some(room_id) if !app.rooms.is_joined(room_id, &requester.user_id)? => Vec::new(),
         Some(room_id) => vec![room_id.clone()],
         None => app.rooms.joined_rooms(&requester.user_id)?,
     };

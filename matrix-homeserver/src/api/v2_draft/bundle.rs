@@ -146,9 +146,14 @@ impl Shape {
             return Ok(self.filter.pick(event));
         };
         if self.filter.federation {
-            let stored = self.app.rooms.events().by_id(&event_id)?;
-            let full = stored.map(|(event, _)| self.app.rooms.full_json(event.number)).transpose()?;
-            if let Some(Ok(full)) = full.flatten().map(|full| serde_json::from_str(full.get())) {
+            let (rooms, user_id) = (&self.app.rooms, &self.requester.user_id);
+            // Who is only invited sees the invitation in its usual form.
+            if let (Some((event, _)), Ok(access)) =
+                (rooms.events().by_id(&event_id)?, rooms.access(&room_id, user_id))
+            {
+                let mut visibility = rooms.visibility(&access, user_id)?;
+                let full = rooms.full_json(&event, Some(&mut visibility))?;
+                let full = serde_json::from_str(full.get()).map_err(|error| ApiError::internal(&error))?;
                 return Ok(self.filter.pick(full));
             }
         }

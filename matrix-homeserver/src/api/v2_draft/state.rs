@@ -90,7 +90,7 @@ async fn read(
 ) -> ApiResult<Response> {
     let gone = || ApiError::not_found("the room has no such state");
     if let Some(kind) = receipt_kind(&about.event_type) {
-        app.rooms.access(&about.room_id, &requester.user_id)?;
+        app.joined_room(&about.room_id, &requester.user_id)?;
         let whose = about.state_key.as_deref().unwrap_or(requester.user_id.as_str());
         let whose = <&UserId>::try_from(whose).map_err(|_| gone())?;
         let markers = app.users.receipts.latest(&about.room_id, whose)?;

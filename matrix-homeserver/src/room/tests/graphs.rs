@@ -213,7 +213,7 @@ impl History {
     fn check_event(&self, event_id: &EventId) {
         let (event, _) = self.fixture.rooms.events().by_id(event_id).unwrap().unwrap();
         let (pdu, rules) = (&event.pdu, &self.room.rules);
-        let json = full_json(&self.fixture.store, event.number).unwrap().unwrap();
+        let json = full_json(&self.fixture.store, event.number, false).unwrap().unwrap();
         let object: CanonicalJsonObject = serde_json::from_str(&json).unwrap();
         assert_eq!(serde_json::to_string(&object).unwrap(), json, "the stored form is canonical");
         assert_eq!(verify_event(&self.keys(), &object, rules).unwrap(), Verified::All);

@@ -124,3 +124,51 @@ async fn only_a_room_that_was_left_is_forgotten() {
     forget("bob").await.unwrap();
     assert!(is_forbidden(fixture.rooms.access(&room, &user("bob"))));
 }
+
+#[tokio::test]
+async fn a_room_is_not_forgotten_by_who_is_coming_back() {
+    let fixture = Fixture::new();
+    let (room, bob) = (fixture.room("alice").await, user("bob"));
+    fixture.join(&room, "bob").await.unwrap();
+    fixture.change(&room, "bob", MembershipAction::Leave, "bob").await.unwrap();
+    let held = hold(&fixture.store);
+    let mut join = Box::pin(fixture.join(&room, "bob"));
+    assert!(futures_util::poll!(&mut join).is_pending());
+    let mut forget = Box::pin(fixture.rooms.forget(&room, &bob));
+    let waits = futures_util::poll!(&mut forget).is_pending();
+    drop(held);
+    join.await.unwrap();
+    if waits {
+        let _ = forget.await;
+    }
+    let mine = fixture.rooms.of_user(&bob).unwrap()[&room].clone();
+    assert_eq!((mine.membership, mine.forgotten), (MembershipState::Join, false));
+}
+
+#[tokio::test]
+async fn a_room_is_forgotten_as_soon_as_the_leaving_is_written() {
+    let fixture = Fixture::new();
+    let (room, bob) = (fixture.room("alice").await, user("bob"));
+    fixture.join(&room, "bob").await.unwrap();
+    let held = hold(&fixture.store);
+    let mut leave = Box::pin(fixture.change(&room, "bob", MembershipAction::Leave, "bob"));
+    assert!(futures_util::poll!(&mut leave).is_pending());
+    let mut forget = Box::pin(fixture.rooms.forget(&room, &bob));
+    assert!(futures_util::poll!(&mut forget).is_pending());
+    drop(held);
+    leave.await.unwrap();
+    forget.await.unwrap();
+    let mine = fixture.rooms.of_user(&bob).unwrap()[&room].clone();
+    assert_eq!((mine.membership, mine.forgotten), (MembershipState::Leave, true));
+}
+
+#[tokio::test]
+async fn a_new_name_brings_nobody_back_who_has_left() {
+    let fixture = Fixture::new();
+    let room = fixture.room("alice").await;
+    fixture.join(&room, "bob").await.unwrap();
+    fixture.change(&room, "bob", MembershipAction::Profile, "bob").await.unwrap();
+    fixture.change(&room, "alice", MembershipAction::Kick, "bob").await.unwrap();
+    assert!(is_forbidden(fixture.change(&room, "bob", MembershipAction::Profile, "bob").await));
+    assert_eq!(fixture.rooms.membership_of(&room, &user("bob")).unwrap(), Some(MembershipState::Leave));
+}

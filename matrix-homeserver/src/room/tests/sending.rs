@@ -224,3 +224,40 @@ async fn which_requests_are_known_is_read_when_they_come_and_not_at_the_start() 
     let known = started_earlier.transactions().lookup(&txn.unwrap()).unwrap();
     assert_eq!(known, Known::Answered(event_id.to_string()));
 }
+
+#[tokio::test]
+async fn the_same_state_again_is_not_acknowledged_before_it_is_written() {
+    let fixture = Fixture::new();
+    let room = fixture.room("alice").await;
+    let held = hold(&fixture.store);
+    let name = || Box::pin(fixture.set_state(&room, "alice", "m.room.name", json!({ "name": "n" })));
+    let (mut first, mut again) = (name(), name());
+    assert!(futures_util::poll!(&mut first).is_pending());
+    assert!(futures_util::poll!(&mut again).is_pending(), "the first is not written yet");
+    drop(held);
+    assert_eq!(first.await.unwrap(), again.await.unwrap());
+}
+
+#[tokio::test]
+async fn a_request_that_is_repeated_while_its_write_fails_is_made_again() {
+    let fixture = Fixture::new();
+    let room = fixture.room("alice").await;
+    let held = hold(&fixture.store);
+    let send = || {
+        let append = Append { txn: txn("1", "send", None), ..Fixture::message(&room, "alice", "x") };
+        Box::pin(fixture.rooms.append(append))
+    };
+    let (mut first, mut again) = (send(), send());
+    assert!(futures_util::poll!(&mut first).is_pending());
+    // So many that the repetition is not in the batch that fails.
+    for _ in 0..63 {
+        drop(fixture.store.stage(WriteSet::new()));
+    }
+    assert!(futures_util::poll!(&mut again).is_pending());
+    fixture.store.fail_next_commit();
+    drop(held);
+    first.await.unwrap_err();
+    let event_id = again.await.unwrap();
+    assert!(fixture.rooms.events().by_id(&event_id).unwrap().is_some(), "an answer names what is not there");
+    assert_eq!(fixture.bodies(&room, "alice"), ["x"]);
+}
