@@ -11,6 +11,8 @@ mod event;
 pub mod fault;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
+#[cfg(any(test, feature = "histories"))]
+pub mod histories;
 mod homeserver;
 mod identity_server;
 mod login_stage;

@@ -16,4 +16,5 @@ mod harness;
 mod intents;
 mod irc_sessions;
 mod scene;
+mod state_resolution;
 mod talk;

@@ -105,6 +105,16 @@ fn check_sizes(event_type: &str, state_key: Option<&str>) -> Result<(), EventErr
 impl Draft {
     /// Hashes and signs the event. Returns it with its complete canonical JSON.
     pub(crate) fn sign(self, rules: &RoomVersionRules, key: &ServerKey) -> Result<(Pdu, String), EventError> {
+        self.sign_as(chosen_event_id(rules, key), rules, key)
+    }
+
+    /// The same under this ID, in the room versions that let the server choose it.
+    pub(crate) fn sign_as(
+        self,
+        chosen_id: Option<OwnedEventId>,
+        rules: &RoomVersionRules,
+        key: &ServerKey,
+    ) -> Result<(Pdu, String), EventError> {
         let event_type = self.event_type.to_string();
         check_sizes(&event_type, self.state_key.as_deref())?;
         let content =
@@ -122,7 +132,6 @@ impl Draft {
                 put("redacts", value);
             }
         }
-        let chosen_id = chosen_event_id(rules, key);
         if let Some(event_id) = &chosen_id {
             put("event_id", event_id.as_str().into());
         }
