@@ -49,6 +49,7 @@ mod search;
 mod send;
 mod server_keys;
 mod signed;
+mod sliding_sync;
 mod spaces;
 mod sync;
 mod third_party_invites;
@@ -191,6 +192,7 @@ fn sections() -> Vec<Routes> {
         devices::routes(),
         filter::routes(),
         sync::routes(),
+        sliding_sync::routes(),
         create_room::routes(),
         directory::routes(),
         membership::routes(),

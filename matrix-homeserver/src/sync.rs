@@ -25,6 +25,7 @@ mod outside;
 mod reader;
 mod response;
 mod room;
+mod sliding;
 mod stream;
 mod summary;
 #[cfg(test)]
@@ -33,6 +34,7 @@ mod tests;
 pub(crate) use self::{
     extras::{DeviceLists, KeyCounts, SyncExtras, Unread, Window},
     response::SyncResponse,
+    sliding::{BodyError, SlidingBody, SlidingRequest, SlidingResponse},
 };
 
 /// What a client asks for.
@@ -58,6 +60,7 @@ pub(crate) struct Sync {
     rooms: Rooms,
     extras: Arc<dyn SyncExtras>,
     lazy: Arc<lazy::LazyMembers>,
+    sliding: Arc<sliding::Sliding>,
 }
 
 impl fmt::Debug for Sync {
@@ -68,7 +71,8 @@ impl fmt::Debug for Sync {
 
 impl Sync {
     pub(crate) fn new(rooms: Rooms, extras: Arc<dyn SyncExtras>) -> Self {
-        Self { rooms, extras, lazy: Arc::new(lazy::LazyMembers::new()) }
+        let (lazy, sliding) = (Arc::new(lazy::LazyMembers::new()), Arc::new(sliding::Sliding::new()));
+        Self { rooms, extras, lazy, sliding }
     }
 
     /// What has happened since the client's last request; waits for something to happen if nothing has.
@@ -164,7 +168,8 @@ impl Sync {
             let sender = OwnedUserId::try_from(fields::text(event, "sender"));
             sender.is_ok_and(|sender| filter.lets_through("m.presence", Some(&sender)))
         });
-        response.to_device.events = self.extras.to_device(user_id, device_id, window);
+        let messages = self.extras.to_device(user_id, device_id, window);
+        response.to_device.events = messages.into_iter().map(|(_, event)| event).collect();
         response.device_lists = self.extras.device_lists(user_id, window).into();
         let counts = self.extras.key_counts(user_id, device_id);
         response.device_one_time_keys_count = counts.one_time;

@@ -55,7 +55,7 @@ pub(crate) use self::{
     login_token::{LOGIN_TOKEN_LIFETIME, LoginTokens},
     openid::OPENID_LIFETIME,
     password::Hasher,
-    presence::{Invited, Presence, PresenceState},
+    presence::{Connected, Invited, Presence, PresenceState},
     profile::{MAX_FIELD_NAME, ProfileError},
     push::{PUSH_RULES, rules_content, rules_for_successor, rules_json},
     pushers::{Pusher, PusherId, Pushers},

@@ -13,7 +13,7 @@ use super::{ApiError, ApiResult, AppState, Requester};
 type Endpoint = (Method, &'static str);
 
 /// What guests may ask for. Besides these there is what needs no token at all.
-const FOR_GUESTS: [Endpoint; 29] = [
+const FOR_GUESTS: [Endpoint; 30] = [
     (Method::GET, "rooms/*/state"),
     (Method::GET, "rooms/*/state/*"),
     (Method::GET, "rooms/*/state/*/*"),
@@ -24,6 +24,7 @@ const FOR_GUESTS: [Endpoint; 29] = [
     (Method::GET, "rooms/*/initialSync"),
     (Method::GET, "room_summary/*"),
     (Method::GET, "sync"),
+    (Method::POST, "unstable/org.matrix.simplified_msc3575/sync"),
     (Method::GET, "events"),
     (Method::POST, "rooms/*/join"),
     (Method::POST, "join/*"),

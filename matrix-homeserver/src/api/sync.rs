@@ -8,11 +8,11 @@ use serde::Deserialize;
 use super::{ApiError, ApiResult, AppState, Params, Reply, Requester, Routes, filter, read::position};
 use crate::{
     sync::{SyncRequest, SyncResponse},
-    user::PresenceState,
+    user::{Connected, PresenceState},
 };
 
 /// The longest that a request may wait.
-const MAX_TIMEOUT: Duration = Duration::from_mins(5);
+pub(super) const MAX_TIMEOUT: Duration = Duration::from_mins(5);
 
 pub(super) fn routes() -> Routes {
     Routes::new().v3("/sync", get(sync))
@@ -30,6 +30,24 @@ struct Query {
     use_state_after: bool,
 }
 
+/// Shows the user to be there while the request waits, in the way that it says.
+pub(super) async fn be_there(
+    app: &AppState,
+    requester: &Requester,
+    set_presence: Option<&str>,
+) -> ApiResult<Option<Connected>> {
+    let presence = match set_presence {
+        None => PresenceState::Online,
+        Some(presence) => PresenceState::parse(presence)
+            .ok_or_else(|| ApiError::invalid_param("set_presence is online, unavailable or offline"))?,
+    };
+    if presence == PresenceState::Offline {
+        return Ok(None);
+    }
+    app.set_presence(&requester.user_id, presence, None).await?;
+    Ok(Some(app.users.presence.connect(&requester.user_id)))
+}
+
 async fn sync(
     State(app): State<AppState>,
     requester: Requester,
@@ -37,16 +55,7 @@ async fn sync(
 ) -> ApiResult<Reply<SyncResponse>> {
     let filter = filter::find(&app, &requester.user_id, query.filter.as_deref())?;
     let since = query.since.as_deref().map(position).transpose()?;
-    let presence = match query.set_presence.as_deref() {
-        None => PresenceState::Online,
-        Some(presence) => PresenceState::parse(presence)
-            .ok_or_else(|| ApiError::invalid_param("set_presence is online, unavailable or offline"))?,
-    };
-    let mut _there = None;
-    if presence != PresenceState::Offline {
-        app.set_presence(&requester.user_id, presence, None).await?;
-        _there = Some(app.users.presence.connect(&requester.user_id));
-    }
+    let _there = be_there(&app, &requester, query.set_presence.as_deref()).await?;
     let request = Arc::new(SyncRequest {
         user_id: requester.user_id,
         device_id: requester.device_id,

@@ -32,6 +32,7 @@ async fn get_versions(_: MaybeRequester) -> Reply<Value> {
         "versions": VERSIONS,
         "unstable_features": {
             "org.matrix.msc2285.stable": true,
+            "org.matrix.simplified_msc3575": true,
             "org.matrix.msc3202": true,
             "org.matrix.msc2409": true,
             "fi.mau.msc2659.stable": true,

@@ -1,8 +1,8 @@
 //! What `/sync` tells beside rooms.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use ruma::{DeviceId, OwnedUserId, RoomId, UserId};
+use ruma::{DeviceId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde_json::value::RawValue;
 
 use crate::store::Position;
@@ -68,9 +68,14 @@ pub(crate) trait SyncExtras: Send + Sync + 'static {
     /// `m.presence` events of the users whose presence changed and whom the viewer may see.
     fn presence(&self, viewer: &UserId, window: Window) -> Vec<Box<RawValue>>;
 
-    /// Messages for the device. What is at or before `since` was received and can be deleted.
-    fn to_device(&self, user_id: &UserId, device_id: Option<&DeviceId>, window: Window)
-    -> Vec<Box<RawValue>>;
+    /// Messages for the device, where they are and the oldest first. What is at or before `since` was received and can
+    /// be deleted.
+    fn to_device(
+        &self,
+        user_id: &UserId,
+        device_id: Option<&DeviceId>,
+        window: Window,
+    ) -> Vec<(Position, Box<RawValue>)>;
 
     /// Users whose keys changed, among those who share an encrypted room with the user.
     fn device_lists(&self, user_id: &UserId, window: Window) -> DeviceLists;
@@ -80,6 +85,12 @@ pub(crate) trait SyncExtras: Send + Sync + 'static {
 
     /// How much of the room is unread.
     fn unread(&self, user_id: &UserId, room_id: &RoomId) -> Unread;
+
+    /// The rooms in which the user talks to somebody in private.
+    fn direct_rooms(&self, user_id: &UserId) -> HashSet<OwnedRoomId>;
+
+    /// The user's tags of a room.
+    fn tags(&self, user_id: &UserId, room_id: &RoomId) -> Vec<String>;
 
     /// Whose events and invitations the user does not want to see.
     fn ignored_users(&self, user_id: &UserId) -> Vec<OwnedUserId>;

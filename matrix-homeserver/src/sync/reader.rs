@@ -117,11 +117,7 @@ impl<'a> Reader<'a> {
         visibility: &mut Visibility<'_>,
     ) -> Result<Tail, RoomError> {
         let limit = filter.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
-        let after = since.unwrap_or_default();
-        let (complete_after, recent) = access.room.recent();
-        let recent = recent.into_iter().rev().filter(|entry| entry.position > after).map(Ok);
-        let older = self.rooms.timeline_rows(&access.room, after, complete_after.min(access.upto)).rev();
-        let mut rows = recent.filter(|entry| at_most(entry, access.upto)).chain(older);
+        let mut rows = newest_first(self.rooms, &access.room, since.unwrap_or_default(), access.upto);
         let mut tail = Tail { entries: Vec::new(), limited: false, start: access.upto, hides_state: false };
         for scanned in 0.. {
             let Some(row) = rows.next() else { break };
@@ -186,6 +182,15 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn at_most(entry: &Result<TimelineEntry, StoreError>, upto: Position) -> bool {
-    entry.as_ref().is_ok_and(|entry| entry.position <= upto)
+/// The events of a room in `(after, upto]`, from memory as far as they are there.
+pub(super) fn newest_first<'a>(
+    rooms: &'a Rooms,
+    room: &Room,
+    after: Position,
+    upto: Position,
+) -> impl Iterator<Item = Result<TimelineEntry, StoreError>> + use<'a> {
+    let (complete_after, recent) = room.recent();
+    let older = rooms.timeline_rows(room, after, complete_after.min(upto)).rev();
+    let recent = recent.into_iter().rev();
+    recent.filter(move |entry| entry.position > after && entry.position <= upto).map(Ok).chain(older)
 }

@@ -43,7 +43,7 @@ fn says(
 }
 
 /// The first who are here or invited; if nobody is, the first who were.
-fn heroes(view: &RoomState, user_id: &UserId) -> Vec<OwnedUserId> {
+pub(super) fn heroes(view: &RoomState, user_id: &UserId) -> Vec<OwnedUserId> {
     let first = |here: bool| {
         let mut members: Vec<(u64, &OwnedUserId)> = view
             .members

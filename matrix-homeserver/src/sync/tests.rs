@@ -46,7 +46,15 @@ impl SyncExtras for TestExtras {
         Vec::new()
     }
 
-    fn to_device(&self, _: &UserId, _: Option<&DeviceId>, _: Window) -> Vec<Box<RawValue>> {
+    fn to_device(&self, _: &UserId, _: Option<&DeviceId>, _: Window) -> Vec<(Position, Box<RawValue>)> {
+        Vec::new()
+    }
+
+    fn direct_rooms(&self, _: &UserId) -> HashSet<OwnedRoomId> {
+        HashSet::new()
+    }
+
+    fn tags(&self, _: &UserId, _: &RoomId) -> Vec<String> {
         Vec::new()
     }
 

@@ -1,12 +1,12 @@
 //! What `/sync` tells of a user beside rooms.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     fmt::Display,
     sync::Arc,
 };
 
-use ruma::{DeviceId, OwnedUserId, RoomId, UserId, events::room::member::MembershipState};
+use ruma::{DeviceId, OwnedRoomId, OwnedUserId, RoomId, UserId, events::room::member::MembershipState};
 use serde_json::{
     Value, json,
     value::{RawValue, to_raw_value},
@@ -121,7 +121,7 @@ impl SyncExtras for Extras {
         user_id: &UserId,
         device_id: Option<&DeviceId>,
         window: Window,
-    ) -> Vec<Box<RawValue>> {
+    ) -> Vec<(Position, Box<RawValue>)> {
         let Some(device_id) = device_id else { return Vec::new() };
         or_log(self.users.to_device.receive(user_id, device_id, window)).unwrap_or_default()
     }
@@ -137,6 +137,21 @@ impl SyncExtras for Extras {
 
     fn unread(&self, user_id: &UserId, room_id: &RoomId) -> Unread {
         or_log(self.unread.count(user_id, room_id)).unwrap_or_default()
+    }
+
+    fn direct_rooms(&self, user_id: &UserId) -> HashSet<OwnedRoomId> {
+        let data = or_log(self.users.account_data(user_id, Scope::Global, "m.direct")).flatten();
+        let by_user = data.and_then(|content| serde_json::from_str::<Value>(content.get()).ok());
+        let lists = by_user.as_ref().and_then(Value::as_object).into_iter().flatten();
+        let rooms = lists.filter_map(|(_, rooms)| rooms.as_array()).flatten().filter_map(Value::as_str);
+        rooms.filter_map(|room_id| OwnedRoomId::try_from(room_id).ok()).collect()
+    }
+
+    fn tags(&self, user_id: &UserId, room_id: &RoomId) -> Vec<String> {
+        let data = or_log(self.users.account_data(user_id, Scope::Room(room_id), "m.tag")).flatten();
+        let content = data.and_then(|content| serde_json::from_str::<Value>(content.get()).ok());
+        let tags = content.as_ref().and_then(|content| content["tags"].as_object()).into_iter().flatten();
+        tags.map(|(tag, _)| tag.clone()).collect()
     }
 
     fn ignored_users(&self, user_id: &UserId) -> Vec<OwnedUserId> {

@@ -75,13 +75,13 @@ impl ToDevice {
         pending.await.map(drop)
     }
 
-    /// What waits for a device up to the end of the window. What is before the window was received, and is deleted.
+    /// What waits for a device up to the end of the window, and where. What is before the window was received, and is deleted.
     pub(crate) fn receive(
         &self,
         user_id: &UserId,
         device_id: &DeviceId,
         window: Window,
-    ) -> Result<Vec<Box<RawValue>>, StoreError> {
+    ) -> Result<Vec<(Position, Box<RawValue>)>, StoreError> {
         let (mut events, mut received) = (Vec::new(), WriteSet::new());
         for row in self.store.scan_prefix(Tree::Edge, row_key(user_id, device_id)) {
             let (row_key, event) = row?;
@@ -91,7 +91,7 @@ impl ToDevice {
                 break;
             }
             if window.contains(position) {
-                events.push(serde_json::from_slice(&event).map_err(|_| damaged())?);
+                events.push((position, serde_json::from_slice(&event).map_err(|_| damaged())?));
             } else {
                 received.delete(Tree::Edge, &*row_key);
             }

@@ -38,6 +38,7 @@ mod rooms;
 mod search;
 mod server_keys;
 mod sessions;
+mod sliding_sync;
 mod spaces;
 mod support;
 mod sync;

@@ -184,6 +184,16 @@ const TEMPLATES: &[(&str, &str)] = &[
         ["m.thread"]}, "state": {"lazy_load_members": true}, "ephemeral": {"types": []}}}"#,
     ),
     (
+        "POST /sync",
+        r#"{"conn_id": "x", "txn_id": "y", "lists": {"a": {"ranges": [[0, 9], [3, 5]], "slow_get_all_rooms": false,
+        "timeline_limit": 5, "required_state": [["m.room.member", "$LAZY"], ["*", "*"], ["x", "$ME"]], "filters":
+        {"is_dm": false, "spaces": ["ROOM"], "is_encrypted": false, "is_invite": false, "room_types": [null, "m.space"],
+        "not_room_types": ["x"], "tags": ["u.x"], "not_tags": ["u.y"]}}}, "room_subscriptions": {"ROOM":
+        {"timeline_limit": 3, "required_state": [["m.room.create", ""]]}}, "extensions": {"to_device": {"enabled": true,
+        "limit": 3, "since": "0"}, "e2ee": {"enabled": true}, "account_data": {"enabled": true, "lists": ["a"],
+        "rooms": ["*"]}, "receipts": {"enabled": true, "rooms": ["ROOM"]}, "typing": {"enabled": true}}}"#,
+    ),
+    (
         "POST /createRoom",
         r#"{"preset": "public_chat", "visibility": "public", "name": "x", "topic": "y",
         "room_alias_name": "a", "invite": ["USER"], "is_direct": true, "room_version": "11", "creation_content":

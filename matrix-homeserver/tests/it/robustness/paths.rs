@@ -61,6 +61,8 @@ const QUERIES: &[&str] = &[
     "?since=%00&timeout=-1",
     "?since=s99999999999999999999_0&timeout=0&full_state=maybe",
     "?since=x&filter=%5B%5D&timeout=0",
+    "?pos=%00&timeout=0&set_presence=x",
+    "?pos=ffffffffffffffffffff&timeout=0",
     "?filter=%7B%22room%22%3A%7B%22timeline%22%3A%7B%22limit%22%3A-1%7D%7D%7D&timeout=0",
     "?width=0&height=0&method=x",
     "?width=99999999999&height=-1",
