@@ -36,6 +36,7 @@ mod stored;
 pub(crate) mod tests;
 mod threads;
 mod timeline;
+mod times;
 mod txn;
 mod unsigned;
 mod user_rooms;

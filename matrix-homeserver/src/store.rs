@@ -34,11 +34,11 @@ pub(crate) use self::{
     metrics::CommitMetrics,
     raw::{RawRow, RawStore},
     tree::Tree,
-    write_set::WriteSet,
+    write_set::{Rows, WriteSet},
 };
 
 /// The layout of the rows that this version of the server reads and writes.
-const SCHEMA_VERSION: u64 = 1;
+const SCHEMA_VERSION: u64 = 2;
 /// How long to wait for files that are just being closed.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 /// How much of the database is kept in memory.
@@ -150,6 +150,10 @@ impl Position {
 
     pub(crate) const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
+    }
+
+    pub(crate) const fn before(self) -> Self {
+        Self(self.0.saturating_sub(1))
     }
 }
 

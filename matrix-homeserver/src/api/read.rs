@@ -241,11 +241,8 @@ async fn get_event_by_timestamp(
     let ts = query.ts.ok_or_else(|| ApiError::missing_param("ts is missing"))?;
     let ts = UInt::new(ts).ok_or_else(|| ApiError::invalid_param("ts is too large"))?;
     let direction = direction(query.dir.as_deref().or(Some("f")))?;
-    // Reads the whole history; whoever else wants an answer does not wait for it.
-    let found = tokio::task::spawn_blocking(move || {
-        app.rooms.event_near(&room_id, &requester.user_id, MilliSecondsSinceUnixEpoch(ts), direction)
-    });
-    let found = found.await.map_err(|error| ApiError::internal(&error))??;
+    let time = MilliSecondsSinceUnixEpoch(ts);
+    let found = app.rooms.event_near(&room_id, &requester.user_id, time, direction)?;
     let event = found.ok_or_else(|| ApiError::not_found("no event was sent before or after this time"))?;
     Ok(Reply(json!({
         "event_id": event.pdu.event_id, "origin_server_ts": event.pdu.origin_server_ts,

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use ruma::{EventId, UserId, events::TimelineEventType};
+use ruma::{EventId, events::TimelineEventType};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -12,6 +12,7 @@ use super::{
     Rooms, Viewer, Visibility,
     relations::{REFERENCE, REPLACE, THREAD, relation_of},
     stored::StoredEvent,
+    threads::Thread,
 };
 use crate::{
     event::{client_event, redact},
@@ -45,28 +46,6 @@ struct References {
 #[derive(Debug, Serialize)]
 struct Reference {
     event_id: ruma::OwnedEventId,
-}
-
-/// A thread as somebody sees it.
-#[derive(Debug)]
-pub(super) struct Thread {
-    latest: Arc<StoredEvent>,
-    count: usize,
-    pub(super) participated: bool,
-}
-
-/// The numbers of the events that relate to an event, by the kind of relation.
-#[derive(Debug, Default)]
-struct Children {
-    edits: Vec<u64>,
-    replies: Vec<u64>,
-    references: Vec<u64>,
-}
-
-impl Children {
-    fn is_empty(&self) -> bool {
-        self.edits.is_empty() && self.replies.is_empty() && self.references.is_empty()
-    }
 }
 
 impl Rooms {
@@ -121,21 +100,23 @@ impl Rooms {
         if event.pdu.state_key.is_some() {
             return Ok(None);
         }
-        let children = self.children(event)?;
-        if children.is_empty() {
+        let event_id = event.event_id().as_str();
+        if self.store().scan_prefix(Tree::Relation, key([event_id])).next().transpose()?.is_none() {
             return Ok(None);
         }
+        let event_type = event.pdu.event_type.to_string();
+        let edits = self.relating(key([event_id, REPLACE, &event_type]))?;
         let mut bundle = Bundle::default();
-        if let Some(edit) = self.newest_edit(event, &children.edits, visibility)? {
+        if let Some(edit) = self.newest_edit(event, &edits, visibility)? {
             let mut unsigned = self.unsigned_for(&edit, viewer)?;
             unsigned.membership = Some(visibility.told_membership_at(&edit)?.to_string());
             bundle.replace = Some(client_event(&edit.pdu, &unsigned, viewer.format));
         }
-        if let Some(thread) = self.thread_among(event, &children.replies, viewer.user_id, visibility)? {
+        if let Some(thread) = self.thread(event, viewer.user_id, visibility)? {
             bundle.thread = Some(self.thread_body(&thread, viewer, visibility)?);
         }
         let mut chunk = Vec::new();
-        for number in children.references {
+        for number in self.relating(key([event_id, REFERENCE]))? {
             if let Some(child) = self.valid_child(event, number, visibility)? {
                 chunk.push(Reference { event_id: child.pdu.event_id.clone() });
             }
@@ -145,21 +126,11 @@ impl Rooms {
         Ok(something.then_some(bundle))
     }
 
-    fn children(&self, event: &StoredEvent) -> Result<Children, StoreError> {
-        let mut children = Children::default();
-        for row in self.store().scan_prefix(Tree::Relation, key([event.event_id().as_str()])) {
-            let (row_key, _) = row?;
-            let damaged = || StoreError::damaged("a relation");
-            let [_, rel_type, event_type] = KeyBuf::read::<3>(&row_key).ok_or_else(damaged)?;
-            let number = Position::from_suffix(&row_key).ok_or_else(damaged)?.0;
-            match rel_type {
-                REPLACE if event.pdu.event_type.to_string() == event_type => children.edits.push(number),
-                THREAD => children.replies.push(number),
-                REFERENCE => children.references.push(number),
-                _ => {}
-            }
-        }
-        Ok(children)
+    /// The numbers of the events of some kinds that relate to an event.
+    fn relating(&self, kinds: KeyBuf) -> Result<Vec<u64>, StoreError> {
+        let rows = self.store().scan_prefix(Tree::Relation, kinds);
+        let number = |row_key: &[u8]| Position::from_suffix(row_key).map(|number| number.0);
+        rows.map(|row| number(&row?.0).ok_or_else(|| StoreError::damaged("a relation"))).collect()
     }
 
     /// An event that relates to another, unless it was redacted, is of another room, or is not for this viewer.
@@ -206,49 +177,6 @@ impl Rooms {
             }
         }
         Ok(newest)
-    }
-
-    /// The thread that starts at an event.
-    pub(super) fn thread(
-        &self,
-        root: &StoredEvent,
-        user_id: &UserId,
-        visibility: &mut Visibility<'_>,
-    ) -> Result<Option<Thread>, StoreError> {
-        let replies = self.children(root)?.replies;
-        self.thread_among(root, &replies, user_id, visibility)
-    }
-
-    fn thread_among(
-        &self,
-        root: &StoredEvent,
-        replies: &[u64],
-        user_id: &UserId,
-        visibility: &mut Visibility<'_>,
-    ) -> Result<Option<Thread>, StoreError> {
-        // What relates to something itself is no root.
-        if replies.is_empty() || relation_of(&root.pdu.content).is_some() {
-            return Ok(None);
-        }
-        let mut thread: Option<Thread> = None;
-        for number in replies {
-            let Some(reply) = self.valid_child(root, *number, visibility)? else { continue };
-            let own = reply.pdu.sender == user_id;
-            match &mut thread {
-                None => {
-                    let participated = own || root.pdu.sender == user_id;
-                    thread = Some(Thread { latest: reply, count: 1, participated });
-                }
-                Some(thread) => {
-                    thread.count += 1;
-                    thread.participated |= own;
-                    if reply.number > thread.latest.number {
-                        thread.latest = reply;
-                    }
-                }
-            }
-        }
-        Ok(thread)
     }
 
     fn thread_body(

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     state_tree::{Root, StateTree},
     stored::StoredEvent,
+    times::Newest,
 };
 use crate::{event::Reference, store::Position};
 
@@ -81,6 +82,8 @@ pub(crate) struct RoomState {
     pub(crate) invited: usize,
     /// Where the last event is.
     pub(crate) position: Position,
+    /// The newest time of an event.
+    pub(super) newest: Newest,
 }
 
 /// An event that no event follows yet.
@@ -213,6 +216,7 @@ impl RoomState {
             joined: 0,
             invited: 0,
             position: Position::ZERO,
+            newest: Newest::default(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Rooms in the store: their rows, and reading them.
 
+use std::sync::Arc;
+
 use imbl::OrdMap;
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, RoomVersionId, UserId, events::room::member::MembershipState};
 use serde::{Deserialize, Serialize};
@@ -7,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     live::{Authorities, Extremity, Head, Member, Room, RoomState},
     state_tree::{Root, StateTree},
+    times::Newest,
 };
 use crate::store::{KeyBuf, Position, Store, StoreError, Tree, WriteSet, key};
 
@@ -25,9 +28,9 @@ struct MemberRow {
     membership: MembershipState,
     number: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    displayname: Option<std::sync::Arc<str>>,
+    displayname: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    avatar_url: Option<std::sync::Arc<str>>,
+    avatar_url: Option<Arc<str>>,
 }
 
 fn id_key(room_id: &RoomId) -> KeyBuf {
@@ -43,9 +46,32 @@ pub(super) fn timeline_key(room: u64) -> KeyBuf {
     KeyBuf::default().number(room)
 }
 
-/// The value in a room's timeline: the event, and the state of the room from it on.
-pub(super) fn timeline_value(number: u64, state_after: Root) -> Vec<u8> {
-    [&number.to_be_bytes()[..], &state_after.0].concat()
+/// The times that are in a row of a room's timeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Times {
+    /// The newest time of an event up to here, in milliseconds.
+    pub(super) newest: u64,
+    /// Where the last event is that was not sent before any that precedes it: here, or before.
+    pub(super) newest_at: Position,
+}
+
+/// The value in a room's timeline: the event, the state of the room from it on, and times.
+pub(super) fn timeline_value(number: u64, state_after: Root, times: Times) -> Vec<u8> {
+    let Times { newest, newest_at } = times;
+    [&number.to_be_bytes()[..], &state_after.0, &newest.to_be_bytes(), &newest_at.to_bytes()].concat()
+}
+
+/// Reads the times in the value of a room's timeline.
+pub(super) fn read_times(value: &[u8]) -> Result<Times, StoreError> {
+    let times = value.get(24..).and_then(|times| times.split_first_chunk::<8>());
+    let times = times.and_then(|(newest, newest_at)| {
+        let newest = u64::from_be_bytes(*newest);
+        Some(Times {
+            newest,
+            newest_at: newest_at.first_chunk::<8>().map(|at| Position(u64::from_be_bytes(*at)))?,
+        })
+    });
+    times.ok_or_else(|| StoreError::damaged("the times of a timeline"))
 }
 
 /// Reads a row of a room's timeline.
@@ -115,13 +141,15 @@ pub(super) fn load_head(store: &Store, number: u64) -> Result<(RoomVersionId, He
         .ok_or_else(|| StoreError::damaged(format!("room {number} has no head")))?;
     let head: HeadRow =
         serde_json::from_slice(&row).map_err(|_| StoreError::damaged("the head of a room"))?;
+    let (position, newest) = last_of(store, number)?;
     let mut state = RoomState {
         extremities: head.extremities,
         state: StateTree::at(head.state),
         members: OrdMap::new(),
         joined: 0,
         invited: 0,
-        position: last_position(store, number)?,
+        position,
+        newest,
     };
     let prefix = key(["room"]).number(number);
     let prefix = prefix.as_ref();
@@ -140,12 +168,15 @@ fn read_member(user_id: &[u8], value: &[u8]) -> Option<(OwnedUserId, Member)> {
     Some((user_id.try_into().ok()?, Member { membership, number, displayname, avatar_url }))
 }
 
-fn last_position(store: &Store, room: u64) -> Result<Position, StoreError> {
+/// Where the timeline of a room ends, and the newest time in it.
+fn last_of(store: &Store, room: u64) -> Result<(Position, Newest), StoreError> {
     match store.scan_prefix(Tree::Timeline, timeline_key(room)).next_back() {
-        None => Ok(Position::ZERO),
+        None => Ok((Position::ZERO, Newest::default())),
         Some(row) => {
             let (key, value) = row?;
-            Ok(read_timeline(&key, &value)?.0)
+            let Times { newest, newest_at } = read_times(&value)?;
+            let newest = Newest { time: newest, position: Arc::new(newest_at.into()) };
+            Ok((read_timeline(&key, &value)?.0, newest))
         }
     }
 }

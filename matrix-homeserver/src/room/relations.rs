@@ -45,6 +45,12 @@ pub(super) fn relation_of(content: &RawValue) -> Option<Relation> {
     serde_json::from_str::<Content>(content.get()).ok().map(|content| content.relates_to)
 }
 
+/// The row that says that an event relates to another.
+pub(super) fn relation_key(relation: &Relation, event: &StoredEvent) -> KeyBuf {
+    let event_type = event.pdu.event_type.to_string();
+    key([relation.event_id.as_str(), &relation.rel_type, &event_type]).number(event.number)
+}
+
 /// Which related events are asked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RelationsRequest<'a> {

@@ -25,6 +25,8 @@ mod history;
 mod members;
 mod seam;
 mod sending;
+mod threads;
+mod times;
 mod versions;
 
 /// Takes no part.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ruma::{EventId, MilliSecondsSinceUnixEpoch, RoomId, UserId};
+use ruma::{EventId, UserId};
 
 use super::{
     Direction, RoomError, Rooms,
@@ -132,37 +132,6 @@ impl Rooms {
         let last = after.events.last().map_or(position, |(at, _)| *at);
         let state = self.state_at_position(&access.room, last.min(access.state_upto))?;
         Ok(Surroundings { event, before, after, state })
-    }
-
-    /// The event of a room that was sent nearest to a time: at or after it going forward, at or before it going back.
-    /// Reads the whole history, because events of application services have the time that those say.
-    pub(crate) fn event_near(
-        &self,
-        room_id: &RoomId,
-        viewer: &UserId,
-        time: MilliSecondsSinceUnixEpoch,
-        direction: Direction,
-    ) -> Result<Option<Arc<StoredEvent>>, RoomError> {
-        let access = self.access(room_id, viewer)?;
-        let mut visibility = self.visibility(&access, viewer)?;
-        let mut nearest: Option<Arc<StoredEvent>> = None;
-        for entry in self.timeline_rows(&access.room, Position::ZERO, access.upto) {
-            let event = entry?.event;
-            let sent = event.pdu.origin_server_ts;
-            // Of several at the same time, the first that is met in the direction.
-            let nearer = nearest.as_ref().is_none_or(|nearest| match direction {
-                Direction::Forward => sent < nearest.pdu.origin_server_ts,
-                Direction::Backward => sent >= nearest.pdu.origin_server_ts,
-            });
-            let wanted = match direction {
-                Direction::Forward => sent >= time,
-                Direction::Backward => sent <= time,
-            };
-            if wanted && nearer && visibility.sees(&event)? {
-                nearest = Some(event);
-            }
-        }
-        Ok(nearest)
     }
 
     /// An event of a room by its ID, if the viewer sees it.

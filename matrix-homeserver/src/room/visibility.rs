@@ -226,6 +226,37 @@ impl Visibility<'_> {
         Ok(located.is_some_and(|(_, position)| position <= until))
     }
 
+    /// Whether the viewer may see an event and all that came after it, as far as that is known without looking at what
+    /// came after it: true is certain.
+    pub(super) fn sees_all_from(&mut self, event: &StoredEvent) -> Result<bool, StoreError> {
+        let Some(room) = self.rooms.get(&event.pdu.room_id)? else { return Ok(false) };
+        if self.until.is_some() || !self.may_see(event)? {
+            return Ok(false);
+        }
+        let state = room.view().state.clone();
+        let said = self.rooms.state_event_in(&state, &StateEventType::RoomHistoryVisibility, "")?;
+        if said.is_some_and(|said| said.number > event.number) {
+            return Ok(false);
+        }
+        match self.rooms.history_visibility(&state)? {
+            // Who is in the room sees what was before.
+            HistoryVisibility::WorldReadable | HistoryVisibility::Shared => Ok(true),
+            _ => {
+                let member = StateEventType::RoomMember;
+                let mut own = self.rooms.state_event_in(&state, &member, self.viewer.as_str())?;
+                while let Some(then) =
+                    own.take().filter(|then| membership_of(then) == Some(MembershipState::Join))
+                {
+                    if then.number < event.number {
+                        return Ok(true);
+                    }
+                    own = then.meta.replaces.map(|number| self.rooms.events().expect(number)).transpose()?;
+                }
+                Ok(false)
+            }
+        }
+    }
+
     /// Whether what a user said in an event is kept from the viewer, because the user has asked for it and the
     /// viewer was not there to hear it.
     pub(super) fn is_erased(&mut self, event: &StoredEvent) -> Result<bool, StoreError> {

@@ -6,7 +6,7 @@
 //! next batch and the next flush.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     pin::Pin,
     sync::{
         Arc,
@@ -20,7 +20,10 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use super::{CommitMetrics, Durability, Position, StoreError, Tree, WriteSet, key, write_set::Row};
+use super::{
+    CommitMetrics, Durability, Position, StoreError, Tree, WriteSet, key,
+    write_set::{Rows, Write},
+};
 
 /// How many sets are written as one batch. Reads wait while a batch is applied.
 const MAX_SETS: usize = 64;
@@ -194,7 +197,7 @@ impl Shared {
         let frontier = batch.last().map(|staged| staged.last).unwrap_or_default();
         let rows = batch.iter_mut().flat_map(|staged| std::mem::take(&mut staged.set.rows).0);
         let frontier = (Tree::Meta.key(key::FRONTIER), Some(frontier.to_bytes().to_vec()));
-        let rows = rows.chain([frontier]);
+        let rows = rows.chain([Write::Row(frontier)]);
         match self.durability {
             Durability::Memory => self.apply_singly(rows),
             Durability::Flushed => self.apply_batch(rows),
@@ -202,9 +205,13 @@ impl Shared {
     }
 
     /// Writes rows as a whole, and to the disk.
-    fn apply_batch(&self, rows: impl Iterator<Item = Row>) -> Result<(), StoreError> {
+    fn apply_batch(&self, rows: impl Iterator<Item = Write>) -> Result<(), StoreError> {
+        let mut whole = HashMap::new();
+        for write in rows {
+            self.gather(write, &mut whole)?;
+        }
         let mut batch = sled::Batch::default();
-        for (key, value) in rows {
+        for (key, value) in whole {
             match value {
                 Some(value) => batch.insert(key, value),
                 None => batch.remove(key),
@@ -215,14 +222,37 @@ impl Shared {
         Ok(())
     }
 
+    /// Adds a row to a batch, or what follows from the batch and the rows before it.
+    fn gather(&self, write: Write, whole: &mut HashMap<Vec<u8>, Option<Vec<u8>>>) -> Result<(), StoreError> {
+        match write {
+            Write::Row((key, value)) => drop(whole.insert(key, value)),
+            Write::Change(key, change) => {
+                let mut rows = Rows::default();
+                match whole.get(&key) {
+                    Some(value) => change(value.as_deref(), &mut rows),
+                    None => change(self.db.get(&key)?.as_deref(), &mut rows),
+                }
+                for write in rows.0 {
+                    self.gather(write, whole)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Writes rows one after the other, in the order of the sets. Of what does not survive the process no part
     /// can survive it either, and a batch wakes every thread of the engine.
-    fn apply_singly(&self, rows: impl Iterator<Item = Row>) -> Result<(), StoreError> {
-        for (key, value) in rows {
-            match value {
-                Some(value) => self.db.insert(key, value)?,
-                None => self.db.remove(key)?,
-            };
+    fn apply_singly(&self, rows: impl Iterator<Item = Write>) -> Result<(), StoreError> {
+        for write in rows {
+            match write {
+                Write::Row((key, Some(value))) => drop(self.db.insert(key, value)?),
+                Write::Row((key, None)) => drop(self.db.remove(key)?),
+                Write::Change(key, change) => {
+                    let mut rows = Rows::default();
+                    change(self.db.get(&key)?.as_deref(), &mut rows);
+                    self.apply_singly(rows.0.into_iter())?;
+                }
+            }
         }
         Ok(())
     }

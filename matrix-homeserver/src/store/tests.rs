@@ -100,6 +100,29 @@ async fn a_reopened_store_continues_where_it_was_closed() {
     assert_eq!(store.commit(set).await.unwrap(), Position(4));
 }
 
+#[tokio::test]
+async fn what_is_counted_counts_also_what_is_not_written_yet() {
+    let dir = tempfile::tempdir().unwrap();
+    for store in [Store::temporary().unwrap(), Store::open(dir.path(), Durability::Flushed).unwrap()] {
+        let count = || {
+            let mut set = WriteSet::new();
+            set.change(Tree::Meta, "seen", |seen, rows| {
+                let seen = seen.and_then(Position::from_suffix).unwrap_or_default();
+                rows.put(Tree::Meta, "seen", seen.next().to_bytes());
+                rows.change(Tree::Meta, "seen", |seen, rows| rows.put(Tree::Meta, "again", seen.unwrap()));
+            });
+            store.stage(set)
+        };
+        let staged: Vec<_> = (0..500).map(|_| count()).collect();
+        for pending in staged {
+            pending.await.unwrap();
+        }
+        for row in ["seen", "again"] {
+            assert_eq!(*store.get(Tree::Meta, row).unwrap().unwrap(), Position(500).to_bytes());
+        }
+    }
+}
+
 #[test]
 fn another_schema_version_is_refused() {
     let dir = tempfile::tempdir().unwrap();
@@ -111,7 +134,7 @@ fn another_schema_version_is_refused() {
     let error = Store::open(dir.path(), Durability::Flushed).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the database has schema version 99, this server reads version 1; use the newer server that wrote it"
+        "the database has schema version 99, this server reads version 2; use the newer server that wrote it"
     );
 }
 

@@ -11,19 +11,42 @@ type Hook = Box<dyn FnOnce(Position) + Send>;
 /// A key of the engine, and the value to write; without one, the row is deleted.
 pub(super) type Row = (Vec<u8>, Option<Vec<u8>>);
 
+/// What to write, given what a row holds.
+type Change = Box<dyn FnOnce(Option<&[u8]>, &mut Rows) + Send>;
+
+/// Something to write.
+pub(super) enum Write {
+    Row(Row),
+    /// What to write is known only when it is written: the key of a row, and what follows from its value.
+    Change(Vec<u8>, Change),
+}
+
 /// Rows to write and to delete. A later row for the same key replaces an earlier one.
 #[derive(Default)]
-pub(crate) struct Rows(pub(super) Vec<Row>);
+pub(crate) struct Rows(pub(super) Vec<Write>);
 
 impl Rows {
     /// Writes a row, over what is there.
     pub(crate) fn put(&mut self, tree: Tree, key: impl AsRef<[u8]>, value: impl Into<Vec<u8>>) {
-        self.0.push((tree.key(key.as_ref()), Some(value.into())));
+        self.0.push(Write::Row((tree.key(key.as_ref()), Some(value.into()))));
     }
 
     /// Deletes a row, if it is there.
     pub(crate) fn delete(&mut self, tree: Tree, key: impl AsRef<[u8]>) {
-        self.0.push((tree.key(key.as_ref()), None));
+        self.0.push(Write::Row((tree.key(key.as_ref()), None)));
+    }
+
+    /// Writes what follows from the value that a row has when everything before is written. Sets that were staged and
+    /// are not written yet are seen, which no reader does: this is how something is counted.
+    ///
+    /// `change` runs on the thread that writes, between writes: it only puts bytes together.
+    pub(crate) fn change(
+        &mut self,
+        tree: Tree,
+        key: impl AsRef<[u8]>,
+        change: impl FnOnce(Option<&[u8]>, &mut Self) + Send + 'static,
+    ) {
+        self.0.push(Write::Change(tree.key(key.as_ref()), Box::new(change)));
     }
 }
 
@@ -57,6 +80,16 @@ impl WriteSet {
     /// Deletes a row, if it is there.
     pub(crate) fn delete(&mut self, tree: Tree, key: impl AsRef<[u8]>) {
         self.rows.delete(tree, key);
+    }
+
+    /// As [`Rows::change`].
+    pub(crate) fn change(
+        &mut self,
+        tree: Tree,
+        key: impl AsRef<[u8]>,
+        change: impl FnOnce(Option<&[u8]>, &mut Rows) + Send + 'static,
+    ) {
+        self.rows.change(tree, key, change);
     }
 
     /// Takes a position in the stream, and writes rows that contain it.

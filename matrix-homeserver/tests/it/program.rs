@@ -227,7 +227,7 @@ async fn an_import_is_refused_where_it_would_mix_or_be_incomplete() {
         ("short", cut(lines - 1), "ends too early"),
         ("headless", whole.lines().skip(1).collect::<Vec<_>>().join("\n"), "line 1: this is not a header"),
         ("newer", whole.replacen(r#""version":1"#, r#""version":2"#, 1), "the format has version 2"),
-        ("schema", whole.replacen(r#""schema":1"#, r#""schema":9"#, 1), "the rows have schema version 9"),
+        ("schema", whole.replacen(r#""schema":2"#, r#""schema":9"#, 1), "the rows have schema version 9"),
         ("count", cut(lines - 2) + "\n" + whole.lines().last().unwrap(), "the numbers of rows and files"),
         ("half", cut(lines - 1) + &whole.lines().last().unwrap()[..9], &format!("line {}", lines - 1)),
     ] {

@@ -13,14 +13,14 @@ use crate::{
     room::{
         RoomError, Rooms, Staged,
         live::{Authorities, Extremity, Head, Member, Room, RoomState, TimelineEntry},
-        load,
-        relations::{THREAD, relation_of},
-        state_tree::Root,
+        load::{self, Times},
+        relations::{THREAD, relation_key, relation_of},
         stored::{self, Meta, StoredEvent},
-        threads::put_thread,
+        threads::put_reply,
+        times::{Newest, late_key, sent_at},
         user_rooms::{self, UserRoom},
     },
-    store::{Position, Tree, WriteSet, key},
+    store::{Position, Tree, WriteSet},
 };
 
 /// The fields of a member event that are kept beside the room.
@@ -76,7 +76,7 @@ impl Rooms {
         if !linear {
             after.state = self.resolve(room, after, set)?;
         }
-        let position = put_timeline(room, &event, after.state.root(), set);
+        let position = put_timeline(room, &event, after, set);
         if linear {
             head.authorities.update(&event);
             self.take_member(room, after, &event, set);
@@ -159,31 +159,41 @@ pub(in crate::room) fn member_of(event: &StoredEvent) -> Option<(OwnedUserId, Me
 /// Writes that an event relates to another. The event has taken its position.
 fn put_relation(event: &StoredEvent, set: &mut WriteSet) {
     let Some(relation) = relation_of(&event.pdu.content) else { return };
-    let event_type = event.pdu.event_type.to_string();
-    let row_key = key([relation.event_id.as_str(), &relation.rel_type, &event_type]).number(event.number);
-    set.put(Tree::Relation, row_key, Vec::new());
+    set.put(Tree::Relation, relation_key(&relation, event), Vec::new());
     if relation.rel_type == THREAD {
-        put_thread(&event.pdu.room_id, &relation.event_id, set);
+        put_reply(event, &relation.event_id, set);
     }
 }
 
-/// Writes where an event is. The position is in the cell when the set is staged.
+/// Writes where an event is, and when it was sent. The position is in the cell when the set is staged.
 fn put_timeline(
     room: &Room,
     event: &StoredEvent,
-    state_after: Root,
+    after: &mut RoomState,
     set: &mut WriteSet,
 ) -> Arc<OnceLock<Position>> {
     let cell = Arc::new(OnceLock::new());
+    let sent = sent_at(event);
+    let is_late = sent < after.newest.time;
+    if !is_late {
+        after.newest = Newest { time: sent, position: cell.clone() };
+    }
+    let (newest, state_after) = (after.newest.clone(), after.state.root());
     let (given, number, room) = (cell.clone(), event.number, room.number);
     let event_id = event.pdu.event_id.clone();
     set.positioned(move |position, rows| {
         let _ = given.set(position);
+        // What is built on another set is placed after it.
+        let newest_at = newest.position.get().copied().unwrap_or(position);
+        let times = Times { newest: newest.time, newest_at };
         rows.put(
             Tree::Timeline,
             load::timeline_key(room).position(position),
-            load::timeline_value(number, state_after),
+            load::timeline_value(number, state_after, times),
         );
+        if is_late {
+            rows.put(Tree::Room, late_key(room, sent).position(position), number.to_be_bytes());
+        }
         let index = [number.to_be_bytes(), position.to_bytes()].concat();
         rows.put(Tree::EventId, event_id.as_bytes(), index);
     });

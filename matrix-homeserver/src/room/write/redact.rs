@@ -14,6 +14,7 @@ use crate::{
         RoomError, Rooms,
         live::{Head, Room, RoomState},
         stored::StoredEvent,
+        threads::take_reply_back,
     },
     rules::PowerLevels,
     store::{StoreError, WriteSet},
@@ -77,6 +78,7 @@ impl Rooms {
         redaction: u64,
         set: &mut WriteSet,
     ) -> Result<(), RoomError> {
+        take_reply_back(target, set);
         let redacted = self.inner.events.redact(target, redaction, &room.rules, set)?;
         let (room, events) = (room.clone(), self.inner.events.clone());
         set.on_commit(move |_| {
