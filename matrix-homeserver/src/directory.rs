@@ -1,6 +1,9 @@
 //! The directory: which alias leads to which room, and which rooms are listed publicly.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use parking_lot::{Mutex, RwLock};
 use ruma::{OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, UserId};
@@ -22,11 +25,40 @@ type Network = (String, String);
 #[derive(Debug)]
 pub(crate) struct Directory {
     store: Store,
-    aliases: RwLock<Aliases>,
+    aliases: Arc<RwLock<Aliases>>,
     /// Aliases that are being made right now.
     reserved: Mutex<HashSet<OwnedRoomAliasId>>,
-    listed: RwLock<HashSet<OwnedRoomId>>,
-    networks: RwLock<HashMap<OwnedRoomId, HashSet<Network>>>,
+    listed: Arc<RwLock<Listed>>,
+}
+
+/// Which rooms are listed where.
+#[derive(Debug, Default)]
+struct Listed {
+    publicly: HashSet<OwnedRoomId>,
+    networks: HashMap<OwnedRoomId, HashSet<Network>>,
+}
+
+impl Listed {
+    /// Without an application service and network: in the list that everybody sees.
+    fn put(&mut self, room_id: OwnedRoomId, network: Option<Network>) {
+        match network {
+            Some(network) => drop(self.networks.entry(room_id).or_default().insert(network)),
+            None => drop(self.publicly.insert(room_id)),
+        }
+    }
+
+    fn take(&mut self, room_id: &RoomId, network: Option<Network>) {
+        let Some(network) = network else {
+            self.publicly.remove(room_id);
+            return;
+        };
+        if let Some(networks) = self.networks.get_mut(room_id) {
+            networks.remove(&network);
+            if networks.is_empty() {
+                self.networks.remove(room_id);
+            }
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -73,25 +105,19 @@ impl Directory {
             let alias = RoomAliasId::parse(alias).map_err(|_| damaged())?;
             aliases.insert(alias, serde_json::from_slice(&row).map_err(|_| damaged())?);
         }
-        let mut listed = HashSet::new();
-        let mut networks: HashMap<_, HashSet<Network>> = HashMap::new();
+        let mut listed = Listed::default();
         for row in store.scan_prefix(Tree::Alias, key(["listed"])) {
             let (row_key, _) = row?;
             let damaged = || StoreError::damaged("a listed room");
             let [_, room_id, appservice, network] = KeyBuf::read::<4>(&row_key).ok_or_else(damaged)?;
             let room_id = RoomId::parse(room_id).map_err(|_| damaged())?;
-            if appservice.is_empty() {
-                listed.insert(room_id);
-            } else {
-                networks.entry(room_id).or_default().insert((appservice.into(), network.into()));
-            }
+            listed.put(room_id, (!appservice.is_empty()).then(|| (appservice.into(), network.into())));
         }
         Ok(Self {
             store,
-            aliases: RwLock::new(aliases),
+            aliases: Arc::new(RwLock::new(aliases)),
             reserved: Mutex::default(),
-            listed: RwLock::new(listed),
-            networks: RwLock::new(networks),
+            listed: Arc::new(RwLock::new(listed)),
         })
     }
 
@@ -124,9 +150,9 @@ impl Directory {
         let row = serde_json::to_vec(&target).expect("a target is made of texts");
         let mut writes = WriteSet::new();
         writes.put(Tree::Alias, key(["alias", reservation.alias.as_str()]), row);
-        self.store.commit(writes).await?;
-        self.aliases.write().insert(reservation.alias.clone(), target);
-        Ok(())
+        let (aliases, alias) = (self.aliases.clone(), reservation.alias.clone());
+        writes.on_commit(move |_| aliases.write().insert(alias, target));
+        self.store.commit(writes).await.map(drop)
     }
 
     /// Makes every alias of a room lead to another.
@@ -143,13 +169,15 @@ impl Directory {
         if moved.is_empty() {
             return Ok(());
         }
-        self.store.commit(writes).await?;
-        let mut aliases = self.aliases.write();
-        for (alias, target) in moved {
-            aliases.remove(&alias);
-            aliases.insert(alias, target);
-        }
-        Ok(())
+        let aliases = self.aliases.clone();
+        writes.on_commit(move |_| {
+            let mut aliases = aliases.write();
+            for (alias, target) in moved {
+                aliases.remove(&alias);
+                aliases.insert(alias, target);
+            }
+        });
+        self.store.commit(writes).await.map(drop)
     }
 
     /// Takes an alias away. `None` if there is none.
@@ -157,39 +185,34 @@ impl Directory {
         let Some(target) = self.resolve(alias) else { return Ok(None) };
         let mut writes = WriteSet::new();
         writes.delete(Tree::Alias, key(["alias", alias.as_str()]));
+        let (aliases, gone) = (self.aliases.clone(), alias.to_owned());
+        writes.on_commit(move |_| drop(aliases.write().remove(&gone)));
         self.store.commit(writes).await?;
-        self.aliases.write().remove(alias);
         Ok(Some(target))
     }
 
     pub(crate) fn is_listed(&self, room_id: &RoomId) -> bool {
-        self.listed.read().contains(room_id)
+        self.listed.read().publicly.contains(room_id)
     }
 
     /// The rooms in the public list.
     pub(crate) fn listed(&self) -> Vec<OwnedRoomId> {
-        self.listed.read().iter().cloned().collect()
+        self.listed.read().publicly.iter().cloned().collect()
     }
 
     pub(crate) async fn list(&self, room_id: &RoomId, listed: bool) -> Result<(), StoreError> {
-        self.write_listing(room_id, "", "", listed).await?;
-        if listed {
-            self.listed.write().insert(room_id.to_owned());
-        } else {
-            self.listed.write().remove(room_id);
-        }
-        Ok(())
+        self.write_listing(room_id, None, listed).await
     }
 
     /// The rooms in the list of a network of an application service, or of any.
     pub(crate) fn listed_on(&self, network: Option<&str>) -> Vec<OwnedRoomId> {
-        let networks = self.networks.read();
+        let lists = self.listed.read();
         let on = |rooms: &HashSet<Network>| {
             network.is_none_or(|wanted| {
                 rooms.iter().any(|(appservice, network)| wanted == format!("{appservice}|{network}"))
             })
         };
-        networks.iter().filter(|(_, rooms)| on(rooms)).map(|(room_id, _)| room_id.clone()).collect()
+        lists.networks.iter().filter(|(_, rooms)| on(rooms)).map(|(room_id, _)| room_id.clone()).collect()
     }
 
     /// Puts a room into the list of a network, or takes it out.
@@ -200,35 +223,28 @@ impl Directory {
         network: &str,
         listed: bool,
     ) -> Result<(), StoreError> {
-        self.write_listing(room_id, appservice, network, listed).await?;
-        let mut networks = self.networks.write();
-        let rooms = networks.entry(room_id.to_owned()).or_default();
-        let entry = (appservice.to_owned(), network.to_owned());
-        if listed {
-            rooms.insert(entry);
-        } else {
-            rooms.remove(&entry);
-        }
-        if rooms.is_empty() {
-            networks.remove(room_id);
-        }
-        Ok(())
+        self.write_listing(room_id, Some((appservice.to_owned(), network.to_owned())), listed).await
     }
 
     async fn write_listing(
         &self,
         room_id: &RoomId,
-        appservice: &str,
-        network: &str,
+        network: Option<Network>,
         listed: bool,
     ) -> Result<(), StoreError> {
-        let row = key(["listed", room_id.as_str(), appservice, network]);
+        let (on, called) = network.as_ref().map_or(("", ""), |(appservice, network)| (appservice, network));
+        let row = key(["listed", room_id.as_str(), on, called]);
         let mut writes = WriteSet::new();
         if listed {
             writes.put(Tree::Alias, row, "");
         } else {
             writes.delete(Tree::Alias, row);
         }
+        let (lists, room_id) = (self.listed.clone(), room_id.to_owned());
+        writes.on_commit(move |_| {
+            let mut lists = lists.write();
+            if listed { lists.put(room_id, network) } else { lists.take(&room_id, network) }
+        });
         self.store.commit(writes).await.map(drop)
     }
 }

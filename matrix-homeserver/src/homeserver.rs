@@ -117,7 +117,7 @@ impl Homeserver {
             Ok(_) | Err(UserError::InUse) => {}
             Err(error) => return Err(error.into()),
         }
-        let login = users.log_in(&user_id, NewSession::default()).await.map_err(UserError::from)?;
+        let login = users.log_in(&user_id, NewSession::default()).await?;
         Ok(TestUser::from_token(&self.url, user_id, &login.access_token))
     }
 
@@ -193,8 +193,11 @@ impl Homeserver {
     /// data directory is free again when the handle is dropped, too.
     pub async fn stop(&self) {
         self.services.stop();
-        self.services.tracker.close();
+        for tasks in [&self.services.tracker, &self.services.finishing] {
+            tasks.close();
+        }
         self.services.tracker.wait().await;
+        let _ = tokio::time::timeout(serve::GRACE, self.services.finishing.wait()).await;
     }
 }
 

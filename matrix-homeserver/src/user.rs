@@ -45,7 +45,7 @@ pub use self::reports::Report;
 pub(crate) use self::{
     account_data::Scope,
     backup::{Backup, BackupError, Backups, SessionKey, SessionKeys},
-    device::{Device, Login, NewSession, random_text},
+    device::{Device, Login, MAX_DEVICE_NAME, NewSession, check_device_id, random_text},
     device_lists::DeviceListTracker,
     device_observer::DeviceObserver,
     email_validation::{EmailValidations, Purpose, Validated, ValidationRequest},
@@ -74,6 +74,11 @@ pub(crate) enum UserError {
     /// There is such a user already.
     #[error("the user ID is taken")]
     InUse,
+    #[error("device IDs have 1 to 512 bytes")]
+    DeviceId,
+    /// The account was closed for good.
+    #[error("the account has been deactivated")]
+    Deactivated,
     /// A localpart that cannot name a user.
     #[error(transparent)]
     Localpart(#[from] LocalpartError),
@@ -244,11 +249,14 @@ impl Users {
         user_id: &UserId,
         password: String,
         session: Option<NewSession>,
-    ) -> Result<Option<Login>, StoreError> {
+    ) -> Result<Option<Login>, UserError> {
         let password = self.hasher.hash(password).await;
         self.remove_all_devices(user_id, None).await?;
         let _one = self.sessions.changing.lock().await;
-        let mut account = self.account(user_id)?.unwrap_or_default();
+        let mut account = self.open_account(user_id)?;
+        if !account.guest {
+            return Err(UserError::InUse);
+        }
         account.password = Some(password);
         account.guest = false;
         let mut writes = WriteSet::new();
@@ -273,35 +281,56 @@ impl Users {
         Ok(accounts)
     }
 
-    pub(crate) async fn set_password(&self, user_id: &UserId, password: String) -> Result<(), StoreError> {
-        let Some(mut account) = self.account(user_id)? else { return Ok(()) };
-        account.password = Some(self.hasher.hash(password).await);
-        self.put_account(user_id, &account).await
+    pub(crate) async fn set_password(&self, user_id: &UserId, password: String) -> Result<(), UserError> {
+        let password = self.hasher.hash(password).await;
+        self.change_account(user_id, |account| account.password = Some(password)).await
     }
 
-    pub(crate) async fn set_admin(&self, user_id: &UserId, admin: bool) -> Result<(), StoreError> {
-        let Some(mut account) = self.account(user_id)? else { return Ok(()) };
-        account.admin = admin;
-        self.put_account(user_id, &account).await
+    pub(crate) async fn set_admin(&self, user_id: &UserId, admin: bool) -> Result<(), UserError> {
+        self.change_account(user_id, |account| account.admin = admin).await
     }
 
-    /// Closes an account for good: no password, no sessions, no profile; the ID stays taken.
+    /// Closes an account for good: no password, no sessions, no profile; the ID stays taken. What a stop of the server
+    /// left half done is done by the next call.
     pub(crate) async fn deactivate(&self, user_id: &UserId) -> Result<(), StoreError> {
-        let Some(mut account) = self.account(user_id)? else { return Ok(()) };
-        account.password = None;
-        account.deactivated = true;
+        // Nobody logs in from here on, so no device is left over.
+        let close = |account: &mut Account| {
+            account.password = None;
+            account.deactivated = true;
+        };
+        match self.change_account(user_id, close).await {
+            Ok(()) | Err(UserError::Deactivated) => {}
+            Err(UserError::Store(error)) => return Err(error),
+            Err(error) => unreachable!("an account is only changed: {error}"),
+        }
         self.remove_all_devices(user_id, None).await?;
         self.clear_profile(user_id).await?;
         for threepid in self.threepids(user_id)? {
             self.remove_threepid(user_id, (&threepid.medium, &threepid.address)).await?;
         }
-        self.put_account(user_id, &account).await
+        Ok(())
     }
 
-    async fn put_account(&self, user_id: &UserId, account: &Account) -> Result<(), StoreError> {
+    /// An account that is there and was not closed.
+    fn open_account(&self, user_id: &UserId) -> Result<Account, UserError> {
+        match self.account(user_id)? {
+            Some(account) if !account.deactivated => Ok(account),
+            _ => Err(UserError::Deactivated),
+        }
+    }
+
+    async fn change_account(
+        &self,
+        user_id: &UserId,
+        change: impl FnOnce(&mut Account),
+    ) -> Result<(), UserError> {
+        let _one = self.sessions.changing.lock().await;
+        let mut account = self.open_account(user_id)?;
+        change(&mut account);
         let mut writes = WriteSet::new();
-        put_json(&mut writes, account_key(user_id), account);
-        self.store.commit(writes).await.map(drop)
+        put_json(&mut writes, account_key(user_id), &account);
+        self.store.commit(writes).await?;
+        Ok(())
     }
 }
 
@@ -360,4 +389,40 @@ fn put_json(writes: &mut WriteSet, key: KeyBuf, value: &impl Serialize) {
 pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::{DeviceId, server_name, user_id};
+
+    use super::*;
+
+    struct Nobody;
+
+    impl DeviceObserver for Nobody {
+        fn message(&self, _: &ToDeviceMessage, _: &mut WriteSet) {}
+
+        fn keys_left(&self, _: &UserId, _: &DeviceId, _: &mut WriteSet) {}
+    }
+
+    #[tokio::test]
+    async fn an_account_stays_closed_whatever_is_done_to_it_meanwhile() {
+        let observer: Arc<dyn DeviceObserver> = Arc::new(Nobody);
+        let (store, name) = (Store::temporary().unwrap(), server_name!("hs.test").to_owned());
+        let users = Users::open(store, name, Hasher::quick(), &observer).unwrap();
+        let alice = user_id!("@alice:hs.test");
+        users.register(alice, NewAccount::default(), None).await.unwrap();
+        let (closed, ..) = tokio::join!(
+            users.deactivate(alice),
+            users.set_password(alice, "x".into()),
+            users.set_admin(alice, true),
+            users.log_in(alice, NewSession::default()),
+        );
+        closed.unwrap();
+        let account = users.account(alice).unwrap().unwrap();
+        assert!(account.deactivated && account.password.is_none(), "{account:?}");
+        assert!(users.devices(alice).unwrap().is_empty());
+        let refused = users.log_in(alice, NewSession::default()).await.unwrap_err();
+        assert!(matches!(refused, UserError::Deactivated));
+    }
 }

@@ -83,9 +83,9 @@ async fn deactivate_account(
 ) -> ApiResult<Reply<Value>> {
     uia::password(&app, &requester, "POST /account/deactivate", body.auth).await?;
     app.leave_all_rooms(&requester.user_id).await?;
-    app.users.deactivate(&requester.user_id).await?;
     if body.erase {
         app.users.erase(&requester.user_id).await?;
     }
+    app.users.deactivate(&requester.user_id).await?;
     Ok(Reply(json!({"id_server_unbind_result": "success"})))
 }

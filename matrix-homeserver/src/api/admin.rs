@@ -156,10 +156,7 @@ async fn log_in_as(
     OptionalJson(body): OptionalJson<LoginAs>,
 ) -> ApiResult<Reply<Value>> {
     requester.must_be_admin(&app)?;
-    let account = local_account(&app, &user_id)?;
-    if account.deactivated {
-        return Err(ApiError::user_deactivated("this account has been deactivated"));
-    }
+    local_account(&app, &user_id)?;
     if requester.user_id == user_id {
         return Err(ApiError::unknown("nobody logs in as himself this way"));
     }
@@ -194,11 +191,17 @@ async fn set_admin(
 ) -> ApiResult<Reply<Value>> {
     requester.must_be_admin(&app)?;
     local_account(&app, &user_id)?;
-    if requester.user_id == user_id && !admin {
-        return Err(ApiError::unknown("nobody demotes himself"));
-    }
+    refuse_own_demotion(&requester, &user_id, admin)?;
     app.users.set_admin(&user_id, admin).await?;
     Ok(Reply(json!({})))
+}
+
+/// There is always somebody left who can undo it.
+fn refuse_own_demotion(requester: &Requester, user_id: &UserId, admin: bool) -> ApiResult<()> {
+    if requester.user_id == user_id && !admin {
+        return Err(ApiError::unknown("nobody demotes himself; let another administrator do it"));
+    }
+    Ok(())
 }
 
 #[derive(Deserialize)]
@@ -331,6 +334,7 @@ async fn put_user(
     if !app.is_local(&user_id) {
         return Err(ApiError::invalid_param("the user does not belong to this server"));
     }
+    refuse_own_demotion(&requester, &user_id, body.admin.unwrap_or(true))?;
     let is_new = !app.users.exists(&user_id)?;
     if is_new {
         let user_id = app.users.new_user_id(user_id.localpart(), Naming::Appservice)?;

@@ -72,8 +72,8 @@ impl Requester {
 
     /// Refuses requests of everybody but administrators.
     pub(crate) fn must_be_admin(&self, app: &AppState) -> ApiResult<()> {
-        if self.appservice.is_none() && app.users.account(&self.user_id)?.is_some_and(|account| account.admin)
-        {
+        let in_person = self.appservice.is_none() && self.granted_to.is_none();
+        if in_person && app.users.account(&self.user_id)?.is_some_and(|account| account.admin) {
             Ok(())
         } else {
             Err(ApiError::forbidden("you are not an administrator of this server"))

@@ -13,12 +13,7 @@ use super::{
     ApiError, ApiResult, AppState, Empty, Json, OptionalJson, Reply, Requester, Routes, Segments,
     uia::{self, AuthData},
 };
-use crate::user::{Device, Seen};
-
-/// The longest device ID, in bytes.
-const MAX_LENGTH: usize = 512;
-/// The longest name of a device, in characters, as with Synapse.
-const MAX_NAME: usize = 100;
+use crate::user::{Device, MAX_DEVICE_NAME, Seen, check_device_id};
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -78,13 +73,11 @@ async fn update_device(
     Segments(device_id): Segments<OwnedDeviceId>,
     OptionalJson(body): OptionalJson<DeviceName>,
 ) -> ApiResult<(StatusCode, Empty)> {
-    if body.display_name.as_ref().is_some_and(|name| name.chars().count() > MAX_NAME) {
+    if body.display_name.as_ref().is_some_and(|name| name.chars().count() > MAX_DEVICE_NAME) {
         let refusal = "the name of a device has at most 100 characters";
         return Err(ApiError::new(StatusCode::BAD_REQUEST, "M_TOO_LARGE", refusal));
     }
-    if device_id.as_str().len() > MAX_LENGTH || device_id.as_str().is_empty() {
-        return Err(ApiError::invalid_param("device IDs have 1 to 512 bytes"));
-    }
+    check_device_id(&device_id)?;
     if requester.appservice.is_none() && !app.users.device_exists(&requester.user_id, &device_id)? {
         return Err(no_device());
     }

@@ -185,6 +185,8 @@ impl From<LocalpartError> for ApiError {
 impl From<UserError> for ApiError {
     fn from(error: UserError) -> Self {
         match error {
+            UserError::Deactivated => Self::user_deactivated("this account has been deactivated"),
+            UserError::DeviceId => Self::invalid_param(error.to_string()),
             UserError::InUse => Self::user_in_use("the user ID is taken"),
             UserError::Localpart(error) => error.into(),
             UserError::Store(error) => error.into(),

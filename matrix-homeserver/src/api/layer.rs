@@ -32,7 +32,9 @@ pub(super) async fn guard(State(app): State<AppState>, request: Request, next: N
         }
         _ => {}
     }
-    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let to_the_end = changes_something(&request);
+    let answered = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let answered = if to_the_end { app.finish(answered).await } else { answered.await };
     if struck.fault == Some(Fault::LoseAcknowledgement) {
         return cut();
     }
@@ -46,6 +48,12 @@ pub(super) async fn guard(State(app): State<AppState>, request: Request, next: N
     open_to_web(response.headers_mut());
     asked.answered(&app, response.status());
     response
+}
+
+/// Whether the work for a request is done to its end, also when the client hangs up meanwhile: between two writes it
+/// would leave behind what no request ever asked for. Those who wait for news stop waiting.
+fn changes_something(request: &Request) -> bool {
+    !request.method().is_safe() && !request.uri().path().ends_with("/sync")
 }
 
 /// What is counted of a request.

@@ -87,7 +87,9 @@ async fn login(
 ) -> ApiResult<Reply<Value>> {
     let Some(kind) = body.kind.take() else { return Err(ApiError::missing_param("type is missing")) };
     let user_id = match kind.as_str() {
-        "m.login.password" if app.config.login.password_suffices() => by_password(&app, &mut body).await?,
+        "m.login.password" if app.config.login.password_suffices() => {
+            by_password(&app, &peer, &mut body).await?
+        }
         "m.login.token" => by_token(&app, &peer, &body)?,
         "m.login.application_service" => by_appservice(&app, &uri, &headers, &body)?,
         _ => return Err(ApiError::unknown("unknown login type")),
@@ -108,11 +110,7 @@ pub(super) fn by_token(app: &AppState, peer: &Peer, body: &LoginBody) -> ApiResu
     let Some(token) = &body.token else { return Err(ApiError::missing_param("token is missing")) };
     app.throttle(Limit::Login, &peer.name())?;
     let refused = || ApiError::forbidden("the login token is not valid, or not any more");
-    let user_id = app.users.login_tokens.take(token).ok_or_else(refused)?;
-    match app.users.account(&user_id)? {
-        Some(account) if !account.deactivated => Ok(user_id),
-        _ => Err(refused()),
-    }
+    app.users.login_tokens.take(token).ok_or_else(refused)
 }
 
 #[derive(Debug, Deserialize)]
@@ -157,17 +155,15 @@ async fn refresh(
     }
 }
 
-pub(super) async fn by_password(app: &AppState, body: &mut LoginBody) -> ApiResult<OwnedUserId> {
+pub(super) async fn by_password(app: &AppState, peer: &Peer, body: &mut LoginBody) -> ApiResult<OwnedUserId> {
     let Some(password) = body.password.take() else {
         return Err(ApiError::missing_param("password is missing"));
     };
     let user_id = named_user(app, body)?;
+    app.throttle(Limit::Login, &peer.name())?;
     app.throttle(Limit::Login, user_id.as_str())?;
     if !app.users.password_matches(&user_id, password).await? {
         return Err(ApiError::forbidden("the user name or the password is not right"));
-    }
-    if app.users.account(&user_id)?.is_some_and(|account| account.deactivated) {
-        return Err(ApiError::user_deactivated("this account has been deactivated"));
     }
     Ok(user_id)
 }

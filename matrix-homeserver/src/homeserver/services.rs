@@ -57,8 +57,10 @@ pub(crate) struct Services {
     pub(crate) v2: V2,
     pub(super) base_url: String,
     pub(super) shutdown: CancellationToken,
-    /// Every task of the server.
+    /// Every task of the server but those that do what requests ask for.
     pub(super) tracker: TaskTracker,
+    /// What requests ask for and is done to its end.
+    pub(super) finishing: TaskTracker,
 }
 
 impl Services {
@@ -134,6 +136,7 @@ impl Services {
             identity_servers: IdentityServers::new(config.identity_servers.clone()),
             shutdown,
             tracker,
+            finishing: TaskTracker::new(),
             appservices,
             base_url,
             config,
@@ -146,6 +149,14 @@ impl Services {
         self.tracker.spawn(async move {
             shutdown.run_until_cancelled(task).await;
         });
+    }
+
+    /// Does some work to its end, also when nobody waits for the outcome any more.
+    pub(crate) async fn finish<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = std::thread::Result<T>> + Send + 'static,
+    ) -> std::thread::Result<T> {
+        self.finishing.spawn(work).await.unwrap_or_else(|error| Err(Box::new(error)))
     }
 
     /// Ends every task of the server; long polls answer at once.
@@ -214,7 +225,7 @@ impl Services {
         match self.users.register(appservice.sender(), account, None).await {
             Ok(_) | Err(UserError::InUse) => {}
             Err(UserError::Store(error)) => return Err(error.into()),
-            Err(UserError::Localpart(_)) => return Err(StartError::Sender),
+            Err(_) => return Err(StartError::Sender),
         }
         self.appservices.start_sender(
             appservice,

@@ -6,7 +6,7 @@ use rand::{RngExt, distr::Alphanumeric};
 use ruma::{DeviceId, OwnedDeviceId, UserId};
 use serde::{Deserialize, Serialize};
 
-use super::{Session, Users, now_ms, parse_row, put_json, read_json, session::token_key};
+use super::{Session, UserError, Users, now_ms, parse_row, put_json, read_json, session::token_key};
 use crate::store::{KeyBuf, StoreError, Tree, WriteSet, key};
 
 /// A device of a user ([device management](https://spec.matrix.org/v1.19/client-server-api/#device-management)).
@@ -63,6 +63,7 @@ impl Tokens {
 #[derive(Debug, Default)]
 pub(crate) struct NewSession {
     pub(crate) device_id: Option<OwnedDeviceId>,
+    /// Cut where it is too long.
     pub(crate) display_name: Option<String>,
     /// How long the access token is good, for clients that can refresh it. For ever, where absent.
     pub(crate) lifetime: Option<Duration>,
@@ -83,11 +84,22 @@ impl fmt::Debug for Login {
     }
 }
 
+/// The longest device ID, in bytes.
+const MAX_ID_BYTES: usize = 512;
+/// The longest name of a device, in characters, as with Synapse.
+pub(crate) const MAX_DEVICE_NAME: usize = 100;
+
+/// Refuses what no device is called.
+pub(crate) fn check_device_id(device_id: &DeviceId) -> Result<(), UserError> {
+    let length = device_id.as_str().len();
+    if (1..=MAX_ID_BYTES).contains(&length) { Ok(()) } else { Err(UserError::DeviceId) }
+}
+
 impl Users {
     /// Makes a session. On a device that exists already, it takes the place of the one before.
-    pub(crate) async fn log_in(&self, user_id: &UserId, session: NewSession) -> Result<Login, StoreError> {
+    pub(crate) async fn log_in(&self, user_id: &UserId, session: NewSession) -> Result<Login, UserError> {
         let _one = self.sessions.changing.lock().await;
-        let is_guest = self.account(user_id)?.is_some_and(|account| account.guest);
+        let is_guest = self.open_account(user_id)?.guest;
         let mut writes = WriteSet::new();
         let login = self.stage_login(&mut writes, user_id, session, is_guest)?;
         self.store.commit(writes).await?;
@@ -101,9 +113,10 @@ impl Users {
         user_id: &UserId,
         session: NewSession,
         is_guest: bool,
-    ) -> Result<Login, StoreError> {
+    ) -> Result<Login, UserError> {
         let device_id =
             session.device_id.unwrap_or_else(|| OwnedDeviceId::from(random_text(10).to_ascii_uppercase()));
+        check_device_id(&device_id)?;
         let mut device = self.device(user_id, &device_id)?.unwrap_or_default();
         device.tokens.stage_end(writes);
         device.tokens.stage_end_of_next(writes);
@@ -111,7 +124,8 @@ impl Users {
         let tokens = super::refresh::stage_tokens(writes, new, session.lifetime);
         device.tokens.token = Some(tokens.access_hash);
         device.tokens.refresh = tokens.refresh_hash;
-        device.display_name = session.display_name.or(device.display_name);
+        let named = session.display_name.map(|name| name.chars().take(MAX_DEVICE_NAME).collect());
+        device.display_name = named.or(device.display_name);
         if device.created == 0 {
             device.created = now_ms();
         }

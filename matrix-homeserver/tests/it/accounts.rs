@@ -244,6 +244,35 @@ async fn a_deactivated_account_is_gone_and_its_name_stays_taken() {
 }
 
 #[tokio::test]
+async fn logins_are_limited_by_address_too() {
+    let server = Server::with(|builder| builder.rate_limits(true)).await;
+    let mut statuses = Vec::new();
+    for number in 0..40 {
+        let body = json!({"type": "m.login.password", "user": format!("u{number}"), "password": "no"});
+        statuses.push(server.post(&format!("{V3}/login"), "", body).await.status);
+    }
+    assert!(statuses.contains(&403) && statuses.contains(&429), "{statuses:?}");
+}
+
+#[tokio::test]
+async fn devices_have_ids_and_names_of_a_bounded_length() {
+    let server = Server::start().await;
+    server.hs.user("alice").await.unwrap();
+    let login = |device_id: String| {
+        let body = json!({"type": "m.login.password", "user": "alice", "password": PASSWORD,
+            "device_id": device_id, "initial_device_display_name": "n".repeat(1000)});
+        let server = &server;
+        async move { server.post(&format!("{V3}/login"), "", body).await }
+    };
+    login("D".repeat(513)).await.refused(400, "M_INVALID_PARAM");
+    login(String::new()).await.refused(400, "M_INVALID_PARAM");
+    let session = login("D".repeat(512)).await.ok();
+    let path = format!("{V3}/devices/{}", "D".repeat(512));
+    let device = server.get(&path, session["access_token"].as_str().unwrap()).await.ok();
+    assert_eq!(device["display_name"], "n".repeat(100));
+}
+
+#[tokio::test]
 async fn logins_are_limited_and_the_answer_says_for_how_long() {
     let server = Server::with(|builder| builder.rate_limits(true)).await;
     TestUser::register(server.hs.url(), "alice").await.unwrap();

@@ -13,7 +13,7 @@ const V3: &str = "/_matrix/client/v3";
 const V1: &str = "/_matrix/client/v1";
 
 /// Makes an administrator by the shared secret, as harnesses do.
-async fn admin(server: &Server, name: &str) -> TestUser {
+pub(crate) async fn admin(server: &Server, name: &str) -> TestUser {
     let path = "/_synapse/admin/v1/register";
     let nonce = server.get(path, "").await.ok()["nonce"].as_str().unwrap().to_owned();
     let mut mac = Hmac::<Sha1>::new_from_slice(b"s3cret").unwrap();
@@ -169,6 +169,8 @@ async fn administrators_make_change_list_and_close_accounts() {
     root.post(reset, json!({"new_password": "second"})).await.unwrap();
     let carol = TestUser::login(server.hs.url(), "carol", "second").await.unwrap();
     root.put(path, json!({"admin": true})).await.unwrap();
+    let own = "/_synapse/admin/v2/users/@root:hs.test";
+    server.put(own, root.access_token(), json!({"admin": false})).await.refused(400, "M_UNKNOWN");
     assert_eq!(carol.get(path).await.unwrap()["admin"], true);
     let listed = root.get("/_synapse/admin/v2/users?limit=1").await.unwrap();
     assert_eq!((&listed["total"], &listed["next_token"]), (&json!(2), &json!("1")));
@@ -176,6 +178,8 @@ async fn administrators_make_change_list_and_close_accounts() {
     TestUser::login(server.hs.url(), "carol", "second").await.unwrap_err();
     let closed = root.get(path).await.unwrap();
     assert_eq!((&closed["deactivated"], &closed["erased"]), (&json!(true), &json!(true)));
+    let late = server.post(reset, root.access_token(), json!({"new_password": "third"})).await;
+    late.refused(403, "M_USER_DEACTIVATED");
     let stranger = server.hs.user("stranger").await.unwrap();
     for (method, path) in
         [(Method::GET, "/_synapse/admin/v2/users"), (Method::GET, path), (Method::POST, reset)]

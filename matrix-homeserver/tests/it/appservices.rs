@@ -115,6 +115,15 @@ async fn a_ghost_logs_in_by_its_appservice() {
 }
 
 #[tokio::test]
+async fn nobody_logs_in_as_a_ghost_that_is_gone() {
+    let server = Server::with(|b| b.registration(registration(None))).await;
+    let ghost = register_ghost(&server, "ghost_1").await;
+    ghost.post(&format!("{V3}/account/deactivate"), json!({})).await.unwrap();
+    let body = json!({"type": "m.login.application_service", "identifier": {"type": "m.id.user", "user": "ghost_1"}});
+    server.post(&format!("{V3}/login"), AS_TOKEN, body).await.refused(403, "M_USER_DEACTIVATED");
+}
+
+#[tokio::test]
 async fn timestamps_are_massaged_for_appservices_only() {
     let server = Server::with(|b| b.registration(registration(None))).await;
     let ghost = register_ghost(&server, "ghost_1").await;
@@ -512,6 +521,26 @@ async fn unknown_aliases_are_made_by_the_appservice_while_the_join_waits() {
     let asked = appservice.next(|request| request.path.contains("/rooms/")).await;
     assert_eq!(asked.path, "/_matrix/app/v1/rooms/%23ghost_room%3Ahs.test");
     assert_eq!(asked.method, Method::GET);
+}
+
+#[tokio::test]
+async fn what_was_begun_is_done_to_its_end_though_the_client_hangs_up() {
+    let (appservice, url) = making().await;
+    let server = server_with(&appservice).await;
+    server.hs.url().clone_into(&mut url.lock());
+    let alice = server.hs.user("alice").await.unwrap();
+    let joining = tokio::spawn({
+        let alice = alice.clone();
+        async move { alice.join("#ghost_room:hs.test").await }
+    });
+    appservice.next(|request| request.path.contains("/rooms/")).await;
+    joining.abort();
+    let joined = async {
+        while alice.get(&format!("{V3}/joined_rooms")).await.unwrap()["joined_rooms"] == json!([]) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), joined).await.expect("the join goes on");
 }
 
 #[tokio::test]

@@ -191,7 +191,10 @@ async fn who_is_registered_by_a_file_is_not_registered_over_http() {
 #[tokio::test]
 async fn an_appservice_acts_as_a_real_user_by_a_token_that_the_user_granted() {
     let registration = crate::fake_appservice::registration(None);
-    let server = Server::with(|builder| builder.drafts(true).registration(registration.clone())).await;
+    let known = registration.clone();
+    let server =
+        Server::with(|builder| builder.drafts(true).registration(known).registration_shared_secret("s3cret"))
+            .await;
     let as_token = crate::fake_appservice::AS_TOKEN;
     let alice = server.hs.user("alice").await.unwrap();
     let grant = format!("user_token={}", alice.access_token());
@@ -220,6 +223,10 @@ async fn an_appservice_acts_as_a_real_user_by_a_token_that_the_user_granted() {
         let path = format!("/_matrix/client/v3/{path}?{grant}");
         server.post(&path, as_token, json!({})).await.refused(403, "M_FORBIDDEN");
     }
+    // Nor what administrators may.
+    let root = crate::admin::admin(&server, "root").await;
+    let path = format!("/_synapse/admin/v2/users?user_token={}", root.access_token());
+    server.get(&path, as_token).await.refused(403, "M_FORBIDDEN");
     // Withdrawn with the session that it belongs to.
     alice.post("/_matrix/client/v3/logout", json!({})).await.unwrap();
     whoami(grant.clone()).await.refused(401, "M_UNKNOWN_TOKEN");

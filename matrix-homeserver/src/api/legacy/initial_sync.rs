@@ -91,7 +91,10 @@ impl Snapshot<'_> {
                     }
                 }
                 MembershipState::Leave | MembershipState::Ban if archived && !mine.forgotten => {
-                    rooms.push(self.listed(room_id, &mine.membership)?);
+                    // Who never was in the room sees nothing of it.
+                    if self.app.rooms.access(room_id, self.user_id()).is_ok() {
+                        rooms.push(self.listed(room_id, &mine.membership)?);
+                    }
                 }
                 _ => {}
             }

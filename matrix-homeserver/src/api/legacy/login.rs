@@ -164,7 +164,8 @@ async fn step(app: &AppState, purpose: Purpose, peer: &Peer, body: Value) -> Api
         return Err(if id.is_none() { unknown() } else { ApiError::unknown("this is not the next stage") });
     }
     let by_page = session.by_page;
-    let attempt = Attempt { app, id: id.as_deref(), session: &session, credentials: parse(body)?, step };
+    let attempt =
+        Attempt { app, peer, id: id.as_deref(), session: &session, credentials: parse(body)?, step };
     match attempt.pass(stage).await? {
         Outcome::Passed(proof) => {
             pass(app, id, session, stage, proof).await.map(|reply| Reply(reply).into_response())
@@ -255,9 +256,6 @@ async fn finish(app: &AppState, session: LoginSession) -> ApiResult<Value> {
     let device = NewSession { device_id, display_name: device_name, ..NewSession::default() };
     match purpose {
         Purpose::LogIn => {
-            if app.users.account(&user_id)?.is_none_or(|account| account.deactivated) {
-                return Err(ApiError::user_deactivated("this account has been deactivated"));
-            }
             let login = app.users.log_in(&user_id, device).await?;
             let mut reply = login_reply(app, &user_id, Some(login));
             reply["well_known"] = json!({"m.homeserver": {"base_url": app.base_url()}});

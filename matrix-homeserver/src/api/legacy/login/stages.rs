@@ -11,6 +11,7 @@ use super::{PREFIX, Step, html, oauth2, too_late};
 use crate::{
     api::{
         ApiError, ApiResult, AppState, Segments,
+        layer::Peer,
         login::{LoginBody, by_password, named_user},
         register::{check_password, new_person},
     },
@@ -23,6 +24,7 @@ use crate::{
 /// One request of a stage, with the session as it was when the request came.
 pub(super) struct Attempt<'a> {
     pub(super) app: &'a AppState,
+    pub(super) peer: &'a Peer,
     pub(super) id: Option<&'a str>,
     pub(super) session: &'a LoginSession,
     pub(super) step: Step,
@@ -98,7 +100,7 @@ impl Attempt<'_> {
                 if self.credentials.user.is_none() {
                     self.credentials.user = Some(user_id.to_string());
                 }
-                let user_id = by_password(self.app, &mut self.credentials).await?;
+                let user_id = by_password(self.app, self.peer, &mut self.credentials).await?;
                 Ok(Outcome::Passed(Proof::Password { user_id, chosen: None }))
             }
             Purpose::Register => {
