@@ -1,7 +1,10 @@
 //! [Room creation](https://spec.matrix.org/v1.19/client-server-api/#creation).
 
 use axum::{extract::State, routing::post};
-use ruma::{OwnedRoomAliasId, OwnedUserId, RoomAliasId, RoomVersionId, UserId, events::TimelineEventType};
+use ruma::{
+    OwnedRoomAliasId, OwnedUserId, RoomAliasId, RoomVersionId, UserId,
+    events::{TimelineEventType, room::member::MembershipState},
+};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
@@ -12,7 +15,6 @@ use super::{
 use crate::{
     homeserver::Limit,
     room::{CreateRoom, InitialState, JsonObject, Preset},
-    user::Scope,
 };
 
 pub(super) fn routes() -> Routes {
@@ -66,6 +68,20 @@ struct StateEvent {
     content: Box<RawValue>,
 }
 
+impl StateEvent {
+    /// Whom it invites.
+    fn invited(&self) -> Option<&UserId> {
+        #[derive(Deserialize)]
+        struct Content {
+            membership: MembershipState,
+        }
+        let Content { membership } = serde_json::from_str(self.content.get()).ok()?;
+        let invites =
+            self.event_type == TimelineEventType::RoomMember && membership == MembershipState::Invite;
+        <&UserId>::try_from(self.state_key.as_str()).ok().filter(|_| invites)
+    }
+}
+
 async fn create_room(
     State(app): State<AppState>,
     requester: Requester,
@@ -99,9 +115,16 @@ async fn create_room(
         None => None,
     };
     let invite = invitees(&app, &requester, &body.invite).await?;
+    for invited in body.initial_state.iter().filter_map(StateEvent::invited) {
+        app.throttle_user(Limit::Invite, &requester)?;
+        invitee(&app, invited).await?;
+    }
     // What is missing is told before there is a room.
     let by_address = std::mem::take(&mut body.invite_3pid).into_iter().map(Invite3pid::check);
     let by_address: Vec<_> = by_address.collect::<ApiResult<_>>()?;
+    for _ in &by_address {
+        app.throttle_user(Limit::Invite, &requester)?;
+    }
     let room_id = app.rooms.create(request(&app, &requester, body, visibility, alias, invite)?).await?;
     if let Some(reservation) = reservation {
         app.directory.point(reservation, &room_id, &requester.user_id).await?;
@@ -113,7 +136,6 @@ async fn create_room(
     // The transaction is that of the room alone.
     let inviter = Requester { txn: None, ..requester };
     for invitation in by_address {
-        app.throttle_user(Limit::Invite, &inviter)?;
         third_party_invites::invite(&app, &inviter, &room_id, invitation).await?;
     }
     Ok(Reply(json!({"room_id": room_id})))
@@ -194,16 +216,9 @@ async fn invitees(
 pub(super) async fn invitee(app: &AppState, user_id: &UserId) -> ApiResult<JsonObject> {
     if app.is_local(user_id) {
         app.user_exists_or_is_made(user_id).await?;
-        let permission = app.users.account_data(user_id, Scope::Global, "m.invite_permission_config")?;
-        let permission =
-            permission.and_then(|permission| serde_json::from_str::<Value>(permission.get()).ok());
-        if permission.is_some_and(|permission| permission["default_action"] == "block") {
-            return Err(ApiError::invite_blocked("the user wants no invitations"));
-        }
     }
     if app.users.blocks_invites(user_id)? {
-        let text = "the user does not want to be invited";
-        return Err(ApiError::new(http::StatusCode::FORBIDDEN, "M_INVITE_BLOCKED", text));
+        return Err(ApiError::invite_blocked("the user wants no invitations"));
     }
     app.member_content(user_id)
 }

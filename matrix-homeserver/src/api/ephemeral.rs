@@ -87,8 +87,13 @@ fn check_thread(app: &AppState, room: &Room, event_id: &EventId, thread: Option<
     if thread != "main" && !thread.starts_with('$') {
         return Err(ApiError::invalid_param("thread_id is main or the ID of an event"));
     }
-    // What this server does not know yet may be in any thread.
-    let Some((event, _)) = app.rooms.events().by_id(event_id)? else { return Ok(()) };
+    let Some((event, _)) = app.rooms.events().by_id(event_id)? else {
+        // Receipts are kept by thread: of those that are made up there is no end.
+        if thread == "main" {
+            return Ok(());
+        }
+        return Err(ApiError::invalid_param("the event is not in this thread"));
+    };
     let root = app.rooms.thread_root_of(&event)?;
     let belongs = match root {
         None => thread == "main" || thread == event_id.as_str(),

@@ -40,6 +40,7 @@ impl From<KeysError> for ApiError {
             KeysError::Invalid(_) => Self::invalid_param(text),
             KeysError::Missing(_) => Self::missing_param(text),
             KeysError::Signature(_) => Self::new(StatusCode::BAD_REQUEST, "M_INVALID_SIGNATURE", text),
+            KeysError::Replaces => Self::forbidden(text),
             KeysError::Unknown => Self::not_found(text),
             KeysError::Store(error) => error.into(),
         }
@@ -211,10 +212,14 @@ async fn upload_cross_signing_keys(
     requester: Requester,
     Json(body): Json<CrossSigningUpload>,
 ) -> ApiResult<Empty> {
-    if app.users.keys.replaces_keys(&requester.user_id, &body.keys)? {
-        uia::password(&app, &requester, "POST /keys/device_signing/upload", body.auth).await?;
+    let (keys, user_id) = (&app.users.keys, &requester.user_id);
+    match keys.upload_cross_signing(user_id, &body.keys, false).await {
+        Err(KeysError::Replaces) => {
+            uia::password(&app, &requester, "POST /keys/device_signing/upload", body.auth).await?;
+            keys.upload_cross_signing(user_id, &body.keys, true).await?;
+        }
+        uploaded => uploaded?,
     }
-    app.users.keys.upload_cross_signing(&requester.user_id, body.keys).await?;
     Ok(Empty)
 }
 

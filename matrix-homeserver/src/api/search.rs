@@ -1,6 +1,6 @@
 //! [Server side search](https://spec.matrix.org/v1.19/client-server-api/#server-side-search).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::{extract::State, routing::post};
 use ruma::{OwnedRoomId, UserId, events::room::member::MembershipState};
@@ -12,6 +12,7 @@ use super::{
     read::{position, token},
 };
 use crate::{
+    homeserver::Limit,
     room::{
         Access, Direction, Match, Matches, PageRequest, RoomEventFilter, SearchKey, SearchRequest, Viewer,
         Words,
@@ -166,6 +167,7 @@ async fn search(
     let Some(criteria) = body.search_categories.room_events else {
         return Ok(Reply(json!({"search_categories": {}})));
     };
+    app.throttle_user(Limit::Search, &requester)?;
     // A search reads many events; whoever else wants an answer does not wait for it.
     let room_events = tokio::task::spawn_blocking(move || room_events(&app, &requester, &criteria, batch))
         .await
@@ -236,8 +238,8 @@ fn room_events(
 /// The rooms that the user is in; of those that the filter names, also what he has left or anybody may read.
 fn searched_rooms(app: &AppState, user_id: &UserId, filter: &RoomEventFilter) -> ApiResult<Vec<Access>> {
     let mut searched = Vec::new();
-    let named = match &filter.rooms {
-        Some(named) => named.clone(),
+    let named: BTreeSet<OwnedRoomId> = match &filter.rooms {
+        Some(named) => named.iter().cloned().collect(),
         None => {
             let rooms = app.rooms.of_user(user_id)?;
             let joined = rooms.iter().filter(|(_, room)| room.membership == MembershipState::Join);

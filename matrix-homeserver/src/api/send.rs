@@ -220,11 +220,11 @@ async fn put_state(
     massaged: Massaged,
     body: Box<RawValue>,
 ) -> ApiResult<Reply<Value>> {
-    app.throttle_user(Limit::Message, requester)?;
     let content = content(body)?;
     if event_type == TimelineEventType::RoomMember {
         return put_membership(app, requester, room_id, &state_key, massaged, &content).await;
     }
+    app.throttle_user(Limit::Message, requester)?;
     if event_type == TimelineEventType::RoomCanonicalAlias {
         check_aliases(app, requester, &room_id, &content)?;
     }
@@ -247,7 +247,8 @@ async fn put_state(
 }
 
 /// A membership that is changed by its state event is changed as by any other request: guests join only where they may,
-/// application services make those who are invited, and restricted rooms ask the server who may join.
+/// application services make those who are invited, restricted rooms ask the server who may join, and the limits are the
+/// same.
 async fn put_membership(
     app: &AppState,
     requester: &Requester,
@@ -274,12 +275,20 @@ async fn put_membership(
         _ => return Err(ApiError::bad_json("membership is not one that a user can have")),
     };
     match action {
-        MembershipAction::Invite => drop(invitee(app, &target).await?),
-        MembershipAction::Join => app.may_join_as_guest(requester, &room_id)?,
-        _ => {}
+        MembershipAction::Invite => {
+            app.throttle_user(Limit::Invite, requester)?;
+            invitee(app, &target).await?;
+        }
+        MembershipAction::Join => {
+            app.throttle_user(Limit::Join, requester)?;
+            app.may_join_as_guest(requester, &room_id)?;
+        }
+        MembershipAction::Knock => app.throttle_user(Limit::Join, requester)?,
+        _ => app.throttle_user(Limit::Message, requester)?,
     }
+    let was_there = app.rooms.membership_of(&room_id, &target)? == Some(MembershipState::Join);
     let change = MembershipChange {
-        room_id,
+        room_id: room_id.clone(),
         sender: requester.user_id.clone(),
         target,
         action,
@@ -287,7 +296,11 @@ async fn put_membership(
         origin_server_ts: massaged.timestamp(requester),
         txn: None,
     };
-    Ok(sent(&app.rooms.membership(change).await?))
+    let event_id = app.rooms.membership(change).await?;
+    if action == MembershipAction::Join && !was_there {
+        app.take_along(&requester.user_id, &room_id).await?;
+    }
+    Ok(sent(&event_id))
 }
 
 /// Canonical aliases have to lead to the room. Those that were there before are left in peace.

@@ -217,6 +217,11 @@ impl ThreepidCreds {
     pub(super) fn validated(&self, app: &AppState, purpose: Purpose) -> Option<Validated> {
         app.users.email_validations.validated(&self.sid, &self.client_secret, purpose)
     }
+
+    /// What was shown is used up.
+    pub(super) fn end(&self, app: &AppState) {
+        app.users.email_validations.end(&self.sid);
+    }
 }
 
 #[derive(Deserialize)]

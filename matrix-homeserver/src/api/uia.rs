@@ -128,9 +128,12 @@ pub(super) async fn email(
 ) -> ApiResult<OwnedUserId> {
     let creds = auth.as_ref().and_then(|auth| auth.threepid_creds.clone());
     let session = authenticate(app, &Demand::of_email(operation), auth).await?;
-    let user_id = stages::reader(app, creds.as_ref())?;
+    let again = || ApiError::forbidden("say again by which mail this is authenticated");
+    let creds = creds.ok_or_else(again)?;
+    let user_id = stages::reader(app, &creds)?.ok_or_else(again)?;
     app.uia.end(&session);
-    user_id.ok_or_else(|| ApiError::forbidden("say again by which mail this is authenticated"))
+    creds.end(app);
+    Ok(user_id)
 }
 
 /// Lets through who has completed a flow; gives the session in which that was done.

@@ -40,7 +40,7 @@ pub(crate) enum RoomError {
     #[error("the room could not be read or written")]
     Store(#[from] StoreError),
     /// The server's own data does not make sense.
-    #[error("the room could not be processed")]
+    #[error("the room could not be processed: {0}")]
     Internal(String),
 }
 

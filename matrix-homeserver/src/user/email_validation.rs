@@ -119,11 +119,17 @@ impl EmailValidations {
         Some(session.next_link.clone())
     }
 
+    /// Ends a session: what was shown in it is good for nothing more.
+    pub(crate) fn end(&self, sid: &str) {
+        self.0.lock().remove(sid);
+    }
+
     /// The address that was shown in a session.
     pub(crate) fn validated(&self, sid: &str, client_secret: &str, purpose: Purpose) -> Option<Validated> {
         let sessions = self.0.lock();
         let session = sessions.get(sid)?;
-        if session.client_secret != client_secret || session.purpose != purpose {
+        let over = session.since.elapsed() >= LIFETIME;
+        if over || session.client_secret != client_secret || session.purpose != purpose {
             return None;
         }
         Some(Validated { email: session.email.clone(), at: session.validated_at? })

@@ -44,6 +44,9 @@ pub(crate) enum KeysError {
     /// A signature is not good.
     #[error("{0}")]
     Signature(&'static str),
+    /// There are other keys in their place.
+    #[error("keys are replaced only by who knows the password")]
+    Replaces,
     /// There is no such key.
     #[error("there is no such key")]
     Unknown,

@@ -10,6 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
+use tokio::task::AbortHandle;
 
 use crate::store::{Position, Store, StoreError, WriteSet};
 
@@ -27,10 +28,18 @@ type Listener = Box<dyn Fn(&RoomId) + Send + Sync>;
 
 #[derive(Debug, Default)]
 struct Room {
-    /// Who types, and which of their notifications counts.
-    users: BTreeMap<OwnedUserId, u64>,
+    users: BTreeMap<OwnedUserId, Typist>,
     notifications: u64,
     changed: Position,
+}
+
+/// Somebody who types.
+#[derive(Debug)]
+struct Typist {
+    /// Which of the notifications counts.
+    number: u64,
+    /// What ends it. There is one at a time, however often a client says that somebody types.
+    timer: AbortHandle,
 }
 
 impl Typing {
@@ -45,23 +54,41 @@ impl Typing {
         user_id: &UserId,
         timeout: Duration,
     ) -> Result<bool, StoreError> {
-        let (number, is_news) = {
+        let is_news = {
             let mut rooms = self.rooms.lock();
             let room = rooms.entry(room_id.to_owned()).or_default();
             room.notifications += 1;
-            (room.notifications, room.users.insert(user_id.to_owned(), room.notifications).is_none())
+            let number = room.notifications;
+            let timer = self.end_later(room_id, user_id, number, timeout.min(MAX_TIMEOUT));
+            match room.users.insert(user_id.to_owned(), Typist { number, timer }) {
+                Some(before) => {
+                    before.timer.abort();
+                    false
+                }
+                None => true,
+            }
         };
         if is_news {
             self.publish(room_id).await?;
         }
+        Ok(is_news)
+    }
+
+    fn end_later(
+        self: &Arc<Self>,
+        room_id: &RoomId,
+        user_id: &UserId,
+        number: u64,
+        timeout: Duration,
+    ) -> AbortHandle {
         let (typing, room_id, user_id) = (Arc::downgrade(self), room_id.to_owned(), user_id.to_owned());
-        tokio::spawn(async move {
-            tokio::time::sleep(timeout.min(MAX_TIMEOUT)).await;
+        let timer = tokio::spawn(async move {
+            tokio::time::sleep(timeout).await;
             if let Some(typing) = typing.upgrade() {
                 let _ = typing.end(&room_id, &user_id, Some(number)).await;
             }
         });
-        Ok(is_news)
+        timer.abort_handle()
     }
 
     /// The user has stopped typing. True if that is news.
@@ -73,7 +100,7 @@ impl Typing {
         self.end(room_id, user_id, None).await
     }
 
-    /// Ends a notification, unless a newer one took its place.
+    /// Ends a notification, unless a newer one took its place. With a number by its timer, without by the user.
     async fn end(
         self: &Arc<Self>,
         room_id: &RoomId,
@@ -82,15 +109,17 @@ impl Typing {
     ) -> Result<bool, StoreError> {
         let ended = {
             let mut rooms = self.rooms.lock();
-            rooms.get_mut(room_id).is_some_and(|room| {
-                let counts = |current: &u64| number.is_none_or(|number| number == *current);
-                room.users.get(user_id).is_some_and(counts) && room.users.remove(user_id).is_some()
+            rooms.get_mut(room_id).and_then(|room| {
+                let counts = |current: &Typist| number.is_none_or(|number| number == current.number);
+                if room.users.get(user_id).is_some_and(counts) { room.users.remove(user_id) } else { None }
             })
         };
-        if ended {
-            self.publish(room_id).await?;
+        let Some(ended) = ended else { return Ok(false) };
+        if number.is_none() {
+            ended.timer.abort();
         }
-        Ok(ended)
+        self.publish(room_id).await?;
+        Ok(true)
     }
 
     /// Takes a position in the stream for what has changed, which wakes those who wait.
@@ -131,5 +160,34 @@ impl Typing {
 impl fmt::Debug for Typing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Typing").field("rooms", &self.rooms.lock().len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::{room_id, user_id};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn one_timer_is_enough_for_somebody_who_types_on() {
+        let typing = Typing::new(Store::temporary().unwrap());
+        let (room, alice) = (room_id!("!r:hs.test"), user_id!("@alice:hs.test"));
+        let before = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        for round in 0..100 {
+            assert_eq!(typing.start(room, alice, MAX_TIMEOUT).await.unwrap(), round == 0);
+        }
+        assert!(typing.stop(room, alice).await.unwrap());
+        assert!(typing.start(room, alice, MAX_TIMEOUT).await.unwrap());
+        // Those that were ended go when it is their turn.
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), before + 1);
+        typing.start(room, alice, Duration::from_millis(1)).await.unwrap();
+        while !typing.now(room).is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(!typing.stop(room, alice).await.unwrap());
     }
 }

@@ -106,7 +106,11 @@ async fn an_address_names_its_user_at_login_and_lets_in_who_forgot_the_password(
     let body = json!({"new_password": "fresh", "auth": auth});
     server.post(&path, "", body.clone()).await.refused(401, "M_UNAUTHORIZED");
     assert_eq!(follow(&server, &mailer, 2).await, 200);
-    server.post(&path, "", body).await.ok();
+    server.post(&path, "", body.clone()).await.ok();
+    let mut again = body;
+    again["auth"]["session"] =
+        server.post(&path, "", json!({"new_password": "x"})).await.body["session"].clone();
+    server.post(&path, "", again).await.refused(401, "M_UNAUTHORIZED");
     login(ADDRESS, PASSWORD).await.refused(403, "M_FORBIDDEN");
     login(ADDRESS, "fresh").await.ok();
     let whoami = format!("{V3}/account/whoami");

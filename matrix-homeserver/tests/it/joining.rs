@@ -112,6 +112,21 @@ async fn every_membership_can_be_set_by_its_state_event() {
 }
 
 #[tokio::test]
+async fn invitations_are_limited_whichever_way_they_are_made() {
+    let server = Server::with(|builder| builder.rate_limits(true)).await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let room = alice.create_room(json!({})).await.unwrap();
+    let mut refused = 0;
+    for number in 0..70 {
+        let user_id = format!("@u{number}:hs.test");
+        let invited =
+            alice.set_state(&room, "m.room.member", &user_id, json!({"membership": "invite"})).await;
+        refused += usize::from(invited.is_err_and(|error| error.errcode() == Some("M_LIMIT_EXCEEDED")));
+    }
+    assert!(refused > 0);
+}
+
+#[tokio::test]
 async fn who_wants_no_invitations_gets_none() {
     let server = Server::start().await;
     let alice = server.hs.user("alice").await.unwrap();
@@ -125,6 +140,10 @@ async fn who_wants_no_invitations_gets_none() {
         alice.set_state(&room, "m.room.member", "@bob:hs.test", json!({"membership": "invite"})).await;
     assert_eq!(by_state.unwrap_err().errcode(), Some("M_INVITE_BLOCKED"));
     let at_first = alice.create_room(json!({"invite": ["@bob:hs.test"]})).await.unwrap_err();
+    assert_eq!(at_first.errcode(), Some("M_INVITE_BLOCKED"));
+    let by_state = json!([{"type": "m.room.member", "state_key": "@bob:hs.test",
+        "content": {"membership": "invite"}}]);
+    let at_first = alice.create_room(json!({"initial_state": by_state})).await.unwrap_err();
     assert_eq!(at_first.errcode(), Some("M_INVITE_BLOCKED"));
     bob.put(&permission, json!({})).await.unwrap();
     alice.invite(&room, "@bob:hs.test").await.unwrap();

@@ -144,6 +144,21 @@ impl Signer {
 }
 
 #[tokio::test]
+async fn of_many_who_bring_first_keys_at_once_one_does_without_the_password() {
+    let server = Server::start().await;
+    let path = format!("{V3}/keys/device_signing/upload");
+    for name in ["a", "b", "c", "d"] {
+        let user = log_in(&server, name).await;
+        let uploads = (0..8).map(|_| {
+            let keys = json!({"master_key": Signer::new("").key(&user, "master")});
+            server.post(&path, user.access_token(), keys)
+        });
+        let answers = futures_util::future::join_all(uploads).await;
+        assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1, "{answers:?}");
+    }
+}
+
+#[tokio::test]
 async fn users_vouch_for_their_devices_and_for_each_other_by_good_signatures_only() {
     let server = Server::start().await;
     let (alice, bob) = (log_in(&server, "alice").await, log_in(&server, "bob").await);

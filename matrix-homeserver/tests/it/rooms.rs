@@ -241,6 +241,10 @@ async fn receipts_typing_and_markers_need_membership_and_a_known_kind() {
     let receipt = |kind: &str| format!("{V3}/rooms/{room}/receipt/{kind}/{event_id}");
     alice.post(&receipt("m.read"), json!({})).await.unwrap();
     alice.post(&receipt("m.read.private"), json!({"thread_id": "main"})).await.unwrap();
+    let unknown = format!("{V3}/rooms/{room}/receipt/m.read/$unknown");
+    alice.post(&unknown, json!({"thread_id": "main"})).await.unwrap();
+    let made_up = alice.post(&unknown, json!({"thread_id": "$made_up"})).await.unwrap_err();
+    assert_eq!(made_up.errcode(), Some("M_INVALID_PARAM"));
     alice.post(&receipt("m.fully_read"), json!({})).await.unwrap();
     assert_eq!(alice.post(&receipt("x"), json!({})).await.unwrap_err().errcode(), Some("M_INVALID_PARAM"));
     assert_eq!(eve.post(&receipt("m.read"), json!({})).await.unwrap_err().errcode(), Some("M_FORBIDDEN"));

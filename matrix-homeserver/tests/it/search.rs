@@ -36,6 +36,8 @@ async fn messages_names_and_topics_are_found_by_the_beginnings_of_their_words() 
     assert_eq!(bodies(&found), ["Martians and men"]);
     assert_eq!(found["count"], 1);
     assert_eq!(found["highlights"], json!(["martian", "martians", "men"]));
+    let twice = json!({"search_term": "men", "filter": {"rooms": [room, room]}});
+    assert_eq!(search(&alice, twice).await["count"], 2, "a room is searched once");
     assert!(found["results"][0]["rank"].is_number());
     let types = |found: &Value| {
         let results = found["results"].as_array().unwrap();

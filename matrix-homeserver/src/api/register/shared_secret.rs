@@ -21,18 +21,24 @@ use crate::{
 
 /// How long a nonce is good.
 const NONCE_AGE: Duration = Duration::from_mins(1);
+/// The most nonces that are good at once.
+const MAX_NONCES: usize = 10_000;
 
 /// Nonces that were given out and not used yet.
 #[derive(Debug, Default)]
 pub(crate) struct Nonces(Mutex<HashMap<String, Instant>>);
 
 impl Nonces {
-    fn give(&self) -> String {
+    /// `None` when too many wait to be used.
+    fn give(&self) -> Option<String> {
         let mut given = self.0.lock();
         given.retain(|_, since| since.elapsed() < NONCE_AGE);
+        if given.len() >= MAX_NONCES {
+            return None;
+        }
         let nonce = random_text(32);
         given.insert(nonce.clone(), Instant::now());
-        nonce
+        Some(nonce)
     }
 
     fn take(&self, nonce: &str) -> bool {
@@ -44,7 +50,8 @@ pub(super) async fn register_nonce(State(app): State<AppState>) -> ApiResult<Rep
     if app.config.registration_shared_secret.is_none() {
         return Err(ApiError::unknown("shared secret registration is not enabled"));
     }
-    Ok(Reply(json!({"nonce": app.nonces.give()})))
+    let nonce = app.nonces.give().ok_or_else(|| ApiError::limit_exceeded(NONCE_AGE))?;
+    Ok(Reply(json!({ "nonce": nonce })))
 }
 
 #[derive(Deserialize)]

@@ -100,6 +100,7 @@ impl UiaSessions {
 
     /// The account that was made in a session.
     pub(in crate::api) fn registered(&self, id: &str) -> Option<OwnedUserId> {
-        self.0.lock().get(id)?.registered.clone()
+        let sessions = self.0.lock();
+        sessions.get(id).filter(|session| session.since.elapsed() < LIFETIME)?.registered.clone()
     }
 }

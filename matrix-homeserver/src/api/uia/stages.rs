@@ -38,10 +38,12 @@ pub(super) async fn check(
         // Saying that one agrees is all that there is to it.
         DUMMY | TERMS => Ok(Verdict::Passed),
         REGISTRATION_TOKEN => registration_token(app, auth),
-        EMAIL => Ok(match reader(app, auth.threepid_creds.as_ref())? {
-            Some(_) => Verdict::Passed,
-            None => Verdict::Failed("M_UNAUTHORIZED", "the mail was not read, or no account has its address"),
-        }),
+        EMAIL => match &auth.threepid_creds {
+            Some(creds) if reader(app, creds)?.is_some() => Ok(Verdict::Passed),
+            _ => {
+                Ok(Verdict::Failed("M_UNAUTHORIZED", "the mail was not read, or no account has its address"))
+            }
+        },
         PASSWORD => match &demand.user_id {
             Some(user_id) => password(app, user_id, auth).await,
             None => unrecognized(),
@@ -51,8 +53,8 @@ pub(super) async fn check(
 }
 
 /// Whose mail was read to reset a password.
-pub(super) fn reader(app: &AppState, creds: Option<&ThreepidCreds>) -> ApiResult<Option<OwnedUserId>> {
-    match creds.and_then(|creds| creds.validated(app, Purpose::PasswordReset)) {
+pub(super) fn reader(app: &AppState, creds: &ThreepidCreds) -> ApiResult<Option<OwnedUserId>> {
+    match creds.validated(app, Purpose::PasswordReset) {
         Some(shown) => Ok(app.users.threepid_owner("email", &shown.email)?),
         None => Ok(None),
     }

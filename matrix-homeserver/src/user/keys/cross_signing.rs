@@ -62,23 +62,15 @@ impl Keys {
         Ok(Some(master))
     }
 
-    /// Whether an upload would put keys in the place of others, which takes more than a token.
-    pub(crate) fn replaces_keys(&self, user_id: &UserId, upload: &CrossSigning) -> Result<bool, StoreError> {
-        for (usage, new) in upload.keys() {
-            let known = self.cross_signing_key(user_id, usage)?;
-            if known.is_some_and(|known| !same_content(&known, new)) {
-                return Ok(true);
-            }
-        }
-        // Without a master key there is nothing that could be replaced.
-        Ok(false)
-    }
-
     /// Keeps a user's keys, all or none.
+    ///
+    /// # Errors
+    /// [`KeysError::Replaces`] if there are other keys, which are replaced only by who `may_replace` them.
     pub(crate) async fn upload_cross_signing(
         &self,
         user_id: &UserId,
-        upload: CrossSigning,
+        upload: &CrossSigning,
+        may_replace: bool,
     ) -> Result<(), KeysError> {
         let _one = self.changing.lock().await;
         let known_master = self.cross_signing_key(user_id, Usage::Master)?;
@@ -92,9 +84,10 @@ impl Keys {
             if usage != Usage::Master && !is_signed(object, user_id, master_name, master_key) {
                 return Err(KeysError::Signature("a key is not signed by the master key"));
             }
-            let known = self.cross_signing_key(user_id, usage)?;
-            if known.is_none_or(|known| !same_content(&known, object)) {
-                writes.put(Tree::Edge, row_key(user_id, usage), encode(object));
+            match self.cross_signing_key(user_id, usage)? {
+                Some(known) if same_content(&known, object) => {}
+                Some(_) if !may_replace => return Err(KeysError::Replaces),
+                _ => writes.put(Tree::Edge, row_key(user_id, usage), encode(object)),
             }
         }
         if !writes.is_empty() {
