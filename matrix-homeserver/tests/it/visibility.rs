@@ -96,3 +96,16 @@ async fn who_has_left_hears_no_more_of_who_types_and_reads() {
     let by_bob = seen(&bob).await;
     assert!(!by_bob.contains("m.typing") && !by_bob.contains("m.receipt"), "{by_bob}");
 }
+
+#[tokio::test]
+async fn an_invitation_that_was_declined_hides_no_other_room_that_was_left() {
+    let server = Server::start().await;
+    let (alice, bob, left) = server.room_of_two().await;
+    let declined = alice.create_room(json!({"invite": ["@bob:hs.test"]})).await.unwrap();
+    for room in [left.as_str(), declined.as_str()] {
+        bob.leave(room).await.unwrap();
+    }
+    let seen = bob.get(&format!("{V3}/initialSync?archived=true")).await.unwrap();
+    let rooms: Vec<_> = seen["rooms"].as_array().unwrap().iter().map(|room| &room["room_id"]).collect();
+    assert_eq!(rooms, [&json!(left)]);
+}

@@ -90,11 +90,13 @@ impl Snapshot<'_> {
                         rooms.push(self.invitation(room_id, &invitation)?);
                     }
                 }
-                MembershipState::Leave | MembershipState::Ban if archived && !mine.forgotten => {
-                    // Who never was in the room sees nothing of it.
-                    if self.app.rooms.access(room_id, self.user_id()).is_ok() {
-                        rooms.push(self.listed(room_id, &mine.membership)?);
-                    }
+                // Who never was in the room sees nothing of it.
+                MembershipState::Leave | MembershipState::Ban
+                    if archived
+                        && !mine.forgotten
+                        && self.app.rooms.access(room_id, self.user_id()).is_ok() =>
+                {
+                    rooms.push(self.listed(room_id, &mine.membership)?);
                 }
                 _ => {}
             }
