@@ -278,27 +278,41 @@ async fn username_available(
     Ok(Reply(json!({"available": true})))
 }
 
-/// What is told of an account.
-fn render(app: &AppState, user_id: &UserId, account: &Account) -> ApiResult<Value> {
+/// What a list tells of an account.
+fn summary(app: &AppState, user_id: &UserId, account: &Account) -> ApiResult<Map<String, Value>> {
     let profile = app.users.profile(user_id)?;
-    let restriction = app.users.restrictions.of(user_id);
-    Ok(json!({
+    let seen = app.users.seen(user_id).values().map(|seen| seen.at).max();
+    let told = json!({
         "name": user_id,
         "is_guest": account.guest,
         "admin": account.admin,
         "deactivated": account.deactivated,
-        "locked": restriction.locked,
-        "suspended": restriction.suspended,
+        "locked": app.users.restrictions.of(user_id).locked,
         "shadow_banned": false,
         "erased": app.users.has_erased(user_id)?,
         "user_type": null,
         "displayname": profile.get("displayname"),
         "avatar_url": profile.get("avatar_url"),
         "creation_ts": account.created,
-        "appservice_id": account.appservice,
-        "threepids": app.users.threepids(user_id)?,
-        "external_ids": [],
-    }))
+        "last_seen_ts": seen,
+    });
+    match told {
+        Value::Object(told) => Ok(told),
+        _ => Ok(Map::new()),
+    }
+}
+
+/// All that is told of an account. Consent to terms is not kept.
+fn render(app: &AppState, user_id: &UserId, account: &Account) -> ApiResult<Value> {
+    let mut told = summary(app, user_id, account)?;
+    told.insert("suspended".to_owned(), app.users.restrictions.of(user_id).suspended.into());
+    told.insert("appservice_id".to_owned(), json!(account.appservice));
+    told.insert("threepids".to_owned(), json!(app.users.threepids(user_id)?));
+    told.insert("external_ids".to_owned(), json!([]));
+    for field in ["consent_server_notice_sent", "consent_ts", "consent_version"] {
+        told.insert(field.to_owned(), Value::Null);
+    }
+    Ok(told.into())
 }
 
 async fn get_user(
@@ -370,11 +384,33 @@ async fn put_user(
 struct Page {
     from: Option<usize>,
     limit: Option<usize>,
+    /// Part of the localpart or of the display name.
     name: Option<String>,
+    /// Part of the user ID, where no name is asked for.
+    user_id: Option<String>,
     #[serde(default)]
     deactivated: bool,
     #[serde(default = "yes")]
     guests: bool,
+}
+
+impl Page {
+    fn has(&self, app: &AppState, user_id: &UserId, account: &Account) -> ApiResult<bool> {
+        if account.deactivated && !self.deactivated || account.guest && !self.guests {
+            return Ok(false);
+        }
+        let contains = |text: &str, part: &str| text.to_lowercase().contains(&part.to_lowercase());
+        match (&self.name, &self.user_id) {
+            (Some(name), _) if contains(user_id.localpart(), name) => Ok(true),
+            (Some(name), _) => {
+                let profile = app.users.profile(user_id)?;
+                let shown = profile.get("displayname").and_then(Value::as_str);
+                Ok(shown.is_some_and(|shown| contains(shown, name)))
+            }
+            (None, Some(part)) => Ok(contains(user_id.as_str(), part)),
+            (None, None) => Ok(true),
+        }
+    }
 }
 
 async fn list_users(
@@ -383,17 +419,17 @@ async fn list_users(
     Params(page): Params<Page>,
 ) -> ApiResult<Reply<Value>> {
     requester.must_be_admin(&app)?;
-    let mut accounts = app.users.accounts()?;
-    accounts.retain(|(user_id, account)| {
-        (page.deactivated || !account.deactivated)
-            && (page.guests || !account.guest)
-            && page.name.as_ref().is_none_or(|name| user_id.localpart().contains(name.as_str()))
-    });
+    let mut accounts = Vec::new();
+    for (user_id, account) in app.users.accounts()? {
+        if page.has(&app, &user_id, &account)? {
+            accounts.push((user_id, account));
+        }
+    }
     let (from, limit) = (page.from.unwrap_or(0), page.limit.unwrap_or(100).clamp(1, 1_000));
     let total = accounts.len();
     let mut users = Vec::new();
     for (user_id, account) in accounts.iter().skip(from).take(limit) {
-        users.push(render(&app, user_id, account)?);
+        users.push(summary(&app, user_id, account)?);
     }
     let mut reply = json!({"users": users, "total": total});
     if from.saturating_add(limit) < total {

@@ -44,6 +44,8 @@ pub(crate) fn normalised(value: &Value, variables: &[Variable]) -> Value {
             let members = map.iter().map(|(key, value)| {
                 let value = match value {
                     Value::Number(_) if is_chosen(key) => json!("<number>"),
+                    // Synapse writes it some time later.
+                    Value::Null if key == "last_seen_ts" => json!("<number>"),
                     Value::String(_) if is_chosen(key) => json!("<text>"),
                     Value::Object(_) if OPAQUE.contains(&key.as_str()) => json!("<object>"),
                     value => normalised(value, variables),
@@ -171,8 +173,8 @@ fn event(value: &Value) -> Option<&str> {
 fn label(value: &Value) -> String {
     let value = value.get("result").unwrap_or(value);
     let text = |name: &str| value[name].as_str();
-    let name =
-        ["type", "rule_id", "room_id", "device_id", "user_id", "alias"].iter().find_map(|name| text(name));
+    let names = ["type", "rule_id", "room_id", "device_id", "user_id", "alias", "name"];
+    let name = names.iter().find_map(|name| text(name));
     match (name, text("state_key")) {
         (Some(name), Some(key)) if !key.is_empty() => format!("{name} {key}"),
         (Some(name), _) => name.to_owned(),

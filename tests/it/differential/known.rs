@@ -1,5 +1,6 @@
 //! The differences that are meant: a table in `docs/spec-coverage.md`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use regex::Regex;
@@ -20,7 +21,10 @@ struct Row {
     text: String,
     /// Request, place, ours, theirs.
     cells: [Regex; 4],
-    used: bool,
+    /// How many requests have it.
+    times: usize,
+    /// Those that had it.
+    requests: BTreeSet<String>,
 }
 
 impl Known {
@@ -37,7 +41,7 @@ impl Known {
         let mut explained = false;
         for row in &mut self.rows {
             if row.cells.iter().zip(texts).all(|(cell, text)| cell.is_match(text)) {
-                row.used = true;
+                row.requests.insert(request.to_owned());
                 explained = true;
             }
         }
@@ -48,10 +52,14 @@ impl Known {
         self.rows.len()
     }
 
-    /// The rows that explained nothing.
-    pub(crate) fn unused(&self) -> String {
-        self.rows.iter().filter(|row| !row.used).fold(String::new(), |mut text, row| {
-            let _ = writeln!(text, "{}", row.text);
+    /// The rows that explain more or fewer requests than they say, with the number that it was.
+    pub(crate) fn miscounted(&self) -> String {
+        let rows = self.rows.iter().filter(|row| row.requests.len() != row.times);
+        rows.fold(String::new(), |mut text, row| {
+            let _ = writeln!(text, "{} requests: {}", row.requests.len(), row.text);
+            for request in &row.requests {
+                let _ = writeln!(text, "    {request}");
+            }
             text
         })
     }
@@ -61,10 +69,13 @@ impl Row {
     fn parse(line: &str) -> Self {
         let cells: Vec<_> =
             line.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`')).collect();
-        let [request, place, ours, theirs, reason] = cells[..] else { panic!("not five cells: {line}") };
+        let [request, place, ours, theirs, times, reason] = cells[..] else {
+            panic!("not six cells: {line}")
+        };
         assert!(!reason.is_empty(), "a difference without a reason: {line}");
         let cells = [request, place, ours, theirs].map(pattern);
-        Self { text: line.to_owned(), cells, used: false }
+        let times = times.parse().unwrap_or_else(|_| panic!("not a number of requests: {line}"));
+        Self { text: line.to_owned(), cells, times, requests: BTreeSet::new() }
     }
 }
 
@@ -74,17 +85,20 @@ fn pattern(cell: &str) -> Regex {
 }
 
 #[test]
-fn a_star_stands_for_any_text_and_every_row_is_accounted_for() {
-    let row = "| `* GET /v3/sync*` | `.rooms.join.*` | `absent` | `*` | because |";
+fn a_star_stands_for_any_text_and_every_request_is_accounted_for() {
+    let row = "| `* GET /v3/sync*` | `.rooms.join.*` | `absent` | `*` | 2 | because |";
     let mut known =
-        Known { rows: vec![Row::parse(row), Row::parse("| `x` | `status` | `200` | `404` | because |")] };
+        Known { rows: vec![Row::parse(row), Row::parse("| `x` | `status` | `200` | `404` | 1 | because |")] };
     let mut difference = Difference {
         place: ".rooms.join.<room>.x".to_owned(),
         ours: "absent".to_owned(),
         theirs: "7".to_owned(),
     };
     assert!(known.explains("alice GET /v3/sync?timeout=0", &difference));
-    assert!(known.unused().starts_with("| `x`"));
+    assert!(known.explains("alice GET /v3/sync?timeout=0", &difference));
+    assert!(known.miscounted().starts_with("1 requests: | `* GET"));
+    assert!(known.explains("bob GET /v3/sync?timeout=0", &difference));
+    assert!(known.miscounted().starts_with("0 requests: | `x`"));
     difference.ours = "7".to_owned();
     assert!(!known.explains("alice GET /v3/sync?timeout=0", &difference));
 }

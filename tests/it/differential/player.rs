@@ -3,13 +3,18 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
+use sha1::Sha1;
 
 use super::compare::normalised;
 use super::script::Step;
 
 /// Between two attempts at something that a server does in the background.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// The secret with which accounts are made, on both servers.
+pub(crate) const SECRET: &str = "s";
 
 /// What came back, with placeholders for what differs from server to server.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +67,8 @@ impl Player {
     }
 
     async fn ask(&self, step: &Step) -> Answer {
-        let prefix = if step.path.starts_with("/_") { "" } else { "/_matrix/client" };
+        let is_whole = step.path.starts_with("/_") || step.path.starts_with("/.");
+        let prefix = if is_whole { "" } else { "/_matrix/client" };
         let url = format!("{}{prefix}{}", self.url, self.fill(&step.path, encode));
         let method = reqwest::Method::from_bytes(step.method.as_bytes()).unwrap();
         let mut request = self.http.request(method, url);
@@ -107,21 +113,43 @@ impl Player {
         self.variables.iter().find(|(known, _)| known == name).map_or("T_unlearned", |(_, value)| value)
     }
 
-    /// Puts values in the place of `<name>`, and `xxx` in the place of `<x*3>`.
+    /// Puts values in the place of what is in angle brackets.
     fn fill(&self, text: &str, encode: impl Fn(&str) -> String) -> String {
         let mut filled = String::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('<') {
             filled.push_str(before);
             let Some((name, behind)) = after.split_once('>') else { break };
-            match name.split_once('*').and_then(|(part, count)| Some((part, count.parse().ok()?))) {
-                Some((part, count)) => filled.push_str(&part.repeat(count)),
-                None => filled.push_str(&encode(self.value(name))),
-            }
+            filled.push_str(&self.stands_for(name, &encode));
             rest = behind;
         }
         filled + rest
     }
+
+    /// What a text in angle brackets stands for.
+    fn stands_for(&self, text: &str, encode: impl Fn(&str) -> String) -> String {
+        if let Some((part, count)) = text.split_once('*')
+            && let Ok(count) = count.parse()
+        {
+            return part.repeat(count);
+        }
+        if let Some(name) = text.strip_prefix("id of ") {
+            return self.value(name).rsplit('/').next().unwrap_or_default().to_owned();
+        }
+        match *text.split(' ').collect::<Vec<_>>() {
+            ["mac", nonce, user, password] => proof(self.value(nonce), user, password),
+            _ => encode(self.value(text)),
+        }
+    }
+}
+
+/// What an administrator proves with that he knows the [shared secret].
+///
+/// [shared secret]: https://element-hq.github.io/synapse/v1.163/admin_api/register_api.html
+fn proof(nonce: &str, user: &str, password: &str) -> String {
+    let mut mac = Hmac::<Sha1>::new_from_slice(SECRET.as_bytes()).expect("a key of any length is one");
+    mac.update([nonce, user, password, "admin"].join("\0").as_bytes());
+    mac.finalize().into_bytes().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 fn encode(value: &str) -> String {

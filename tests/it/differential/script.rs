@@ -5,9 +5,10 @@
 //! ```
 //!
 //! 1. Who asks: the name of a variable that holds the access token, `-` for nobody, `?` for a token that nobody has.
-//! 2. The method, and the path. What does not begin with `/_` is below `/_matrix/client`.
+//! 2. The method, and the path. What begins neither with `/_` nor with `/.` is below `/_matrix/client`.
 //! 3. Optionally the content type in brackets, and the body up to the end of the line, ` until ` or ` => `. `<name>` stands for
-//!    the value of a variable, and `<x*70000>` for as many `x`.
+//!    the value of a variable, `<id of name>` for what follows its last slash, `<x*70000>` for as many `x`, and
+//!    `<mac nonce user password>` for what proves that one knows the shared secret.
 //! 4. After ` until `, the JSON pointer of something that must be there: the request is repeated until it is.
 //! 5. After ` => `, the variables to learn from the answer, each by a JSON pointer.
 //!
@@ -21,6 +22,7 @@ const TODAY: &[(&str, &str)] = &[
     ("reading", include_str!("script/reading.txt")),
     ("syncing", include_str!("script/syncing.txt")),
     ("services", include_str!("script/services.txt")),
+    ("operating", include_str!("script/operating.txt")),
 ];
 
 /// Those about the drafts, played where the drafts are served.
