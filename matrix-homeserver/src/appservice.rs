@@ -4,18 +4,13 @@
 //! Events enter the queue of an application service in the same batch that stores them. One task per application
 //! service takes them out, in order, in transactions that never change once they were sent.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use matrix_appservice::{NamespaceSet, Ownership, Registration};
 use parking_lot::RwLock;
 use ruma::{OwnedServerName, OwnedUserId, RoomAliasId, RoomId, ServerName, UserId};
 
-use crate::{fault::FaultDial, store::StoreError, user::TokenHash};
+use crate::{fault::FaultDial, outgoing::LazyClient, store::StoreError, user::TokenHash};
 
 mod claim;
 mod devices;
@@ -86,11 +81,10 @@ impl Appservice {
             .map_err(|_| RegistrationRefused::Sender(id()))?;
         let namespaces =
             NamespaceSet::new(&registration.namespaces).map_err(|_| RegistrationRefused::Namespace(id()))?;
-        let link = registration
-            .url
-            .as_deref()
-            .filter(|url| !url.is_empty())
-            .map(|url| Link::new(all.http.get(), url, &registration, all.legacy_for, all.faults.clone()));
+        let link =
+            registration.url.as_deref().filter(|url| !url.is_empty()).map(|url| {
+                Link::new(all.http.clone(), url, &registration, all.legacy_for, all.faults.clone())
+            });
         Ok(Self {
             delivery: all.metrics.of(&registration.id),
             namespaces,
@@ -138,16 +132,6 @@ impl Appservice {
     }
 }
 
-/// An HTTP client that is made when the first application service needs it.
-#[derive(Debug, Default)]
-struct LazyClient(OnceLock<reqwest::Client>);
-
-impl LazyClient {
-    fn get(&self) -> reqwest::Client {
-        self.0.get_or_init(link::http_client).clone()
-    }
-}
-
 /// All application services of the server.
 #[derive(Debug)]
 pub(crate) struct Appservices {
@@ -179,7 +163,7 @@ impl Appservices {
     ) -> Self {
         Self {
             server_name: server_name.to_owned(),
-            http: LazyClient::default(),
+            http: LazyClient::new(link::http_client),
             registered: RwLock::default(),
             queries,
             legacy_for,

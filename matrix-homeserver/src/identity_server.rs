@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::outgoing;
+use crate::outgoing::{self, LazyClient};
 
 /// How long an identity server may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -74,15 +74,14 @@ pub(crate) struct Address<'a> {
 /// The identity servers that are trusted.
 #[derive(Debug)]
 pub(crate) struct IdentityServers {
-    http: reqwest::Client,
+    http: LazyClient,
     /// Where they are, by the names that clients use.
     servers: BTreeMap<String, String>,
 }
 
 impl IdentityServers {
     pub(crate) fn new(servers: BTreeMap<String, String>) -> Self {
-        let http = outgoing::client(TIMEOUT);
-        Self { http, servers }
+        Self { http: LazyClient::new(|| outgoing::client(TIMEOUT)), servers }
     }
 
     fn url(&self, server: &str, path: &str) -> Result<String, IdentityError> {

@@ -15,7 +15,7 @@ use ruma::{
 use serde_json::{Value, json};
 
 use crate::{
-    outgoing,
+    outgoing::{self, LazyClient},
     room::Rooms,
     store::{KeyBuf, Store, StoreError, Tree, WriteSet, key},
     user::now_ms,
@@ -44,12 +44,12 @@ pub(crate) struct Notary {
     rooms: Rooms,
     /// Where other servers are.
     peers: BTreeMap<OwnedServerName, String>,
-    http: reqwest::Client,
+    http: LazyClient,
 }
 
 impl Notary {
     pub(crate) fn new(store: Store, rooms: Rooms, peers: BTreeMap<OwnedServerName, String>) -> Self {
-        let http = outgoing::client(TIMEOUT);
+        let http = LazyClient::new(|| outgoing::client(TIMEOUT));
         Self { store, rooms, peers, http }
     }
 

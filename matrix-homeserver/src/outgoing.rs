@@ -1,6 +1,10 @@
 //! Requests that the server makes of others, whom users or the operator named.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
+
+/// A client that is made when it is first needed: making one reads the system's certificates, which takes longer than
+/// all the rest of a start.
+pub(crate) type LazyClient = LazyLock<reqwest::Client>;
 
 /// A client for them. Nothing is followed or proxied: whoever named the other side said where it is.
 pub(crate) fn client(timeout: Duration) -> reqwest::Client {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::outgoing;
+use crate::outgoing::{self, LazyClient};
 
 /// How long a gateway may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -31,12 +31,12 @@ struct Answer {
 
 #[derive(Debug)]
 pub(super) struct Gateway {
-    http: reqwest::Client,
+    http: LazyClient,
 }
 
 impl Gateway {
     pub(super) fn new() -> Self {
-        Self { http: outgoing::client(TIMEOUT) }
+        Self { http: LazyClient::new(|| outgoing::client(TIMEOUT)) }
     }
 
     /// Tells a gateway; gives the pushkeys that it does not know any more.

@@ -49,8 +49,11 @@ impl View<'_> {
             let nothing = joined.ephemeral.is_empty() && joined.account_data.is_empty();
             joined.timeline.prev_batch = token(self.window.upto);
             joined.state = self.state_body(Vec::new());
+            if nothing {
+                return Ok(None);
+            }
             self.tell_unread(room_id, &mut joined);
-            return Ok((!nothing).then_some(joined));
+            return Ok(Some(joined));
         }
         let access = self.reader.access(&room, mine, self.window.upto)?;
         let mut visibility = self.reader.visibility(&access)?;
@@ -63,13 +66,16 @@ impl View<'_> {
         if everything || changed {
             joined.summary = summary(&self.sync.rooms, &room.view(), &access.state, &self.request.user_id)?;
         }
+        let nothing = !everything
+            && joined.timeline.events.is_empty()
+            && joined.state.is_empty()
+            && joined.ephemeral.is_empty()
+            && joined.account_data.is_empty();
+        if nothing {
+            return Ok(None);
+        }
         self.tell_unread(room_id, &mut joined);
-        let something = everything
-            || !joined.timeline.events.is_empty()
-            || !joined.state.is_empty()
-            || !joined.ephemeral.is_empty()
-            || !joined.account_data.is_empty();
-        Ok(something.then_some(joined))
+        Ok(Some(joined))
     }
 
     /// A room that the user has left, if there is something to tell.

@@ -6,7 +6,7 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -22,11 +22,17 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The body that a handler gets; the connection keeps a hand on it.
 #[derive(Debug, Clone)]
-pub(super) struct SharedBody(Arc<Mutex<Incoming>>);
+pub(super) struct SharedBody(Arc<Mutex<Reading>>);
+
+#[derive(Debug)]
+struct Reading {
+    body: Incoming,
+    ended: bool,
+}
 
 impl SharedBody {
     pub(super) fn new(body: Incoming) -> Self {
-        Self(Arc::new(Mutex::new(body)))
+        Self(Arc::new(Mutex::new(Reading { ended: body.is_end_stream(), body })))
     }
 
     /// Reads what the handler has not read.
@@ -55,14 +61,17 @@ impl Body for SharedBody {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        Pin::new(&mut *self.0.lock()).poll_frame(context)
+        let mut reading = self.0.lock();
+        let frame = ready!(Pin::new(&mut reading.body).poll_frame(context));
+        reading.ended = !matches!(frame, Some(Ok(_))) || reading.body.is_end_stream();
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.lock().is_end_stream()
+        self.0.lock().ended
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.lock().size_hint()
+        self.0.lock().body.size_hint()
     }
 }
