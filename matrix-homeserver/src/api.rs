@@ -189,6 +189,7 @@ fn sections() -> Vec<Routes> {
         uia::routes(),
         account::routes(),
         admin::routes(),
+        admin::rooms::routes(),
         devices::routes(),
         filter::routes(),
         sync::routes(),

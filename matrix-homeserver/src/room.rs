@@ -191,6 +191,11 @@ impl Rooms {
         load::count(&self.inner.store)
     }
 
+    /// Every room. Looks at all their keys.
+    pub(crate) fn all(&self) -> Result<Vec<OwnedRoomId>, StoreError> {
+        load::all(&self.inner.store)
+    }
+
     /// The rooms that a user has or had to do with.
     pub(crate) fn of_user(&self, user_id: &UserId) -> Result<RoomsOfUser, StoreError> {
         self.inner.users.of(user_id)

@@ -19,6 +19,8 @@ use super::{
 };
 use crate::user::{Account, Naming, NewAccount, NewSession, now_ms};
 
+pub(super) mod rooms;
+
 pub(super) fn routes() -> Routes {
     Routes::new()
         .v3("/admin/whois/{user_id}", get(get_whois))

@@ -102,7 +102,13 @@ impl Services {
         Ok(by_membership.filter_map(|allow| allow["room_id"].as_str()?.try_into().ok()).collect())
     }
 
-    fn field(&self, room_id: &RoomId, kind: &StateEventType, name: &str) -> ApiResult<Option<Value>> {
+    /// One member of the content of a state event as it is now, unless it is missing or null.
+    pub(crate) fn field(
+        &self,
+        room_id: &RoomId,
+        kind: &StateEventType,
+        name: &str,
+    ) -> ApiResult<Option<Value>> {
         let content = self.state_content(room_id, kind, "")?;
         let content = content.and_then(|content| serde_json::from_str::<Value>(content.get()).ok());
         Ok(content.and_then(|mut content| match content.get_mut(name).map(Value::take) {

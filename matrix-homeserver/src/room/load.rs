@@ -123,6 +123,14 @@ pub(super) fn count(store: &Store) -> usize {
     store.scan_prefix(Tree::Room, key(["id"])).count()
 }
 
+/// Every room.
+pub(super) fn all(store: &Store) -> Result<Vec<OwnedRoomId>, StoreError> {
+    let read =
+        |row_key: &[u8]| KeyBuf::read(row_key).and_then(|[_, room_id]| OwnedRoomId::try_from(room_id).ok());
+    let rows = store.scan_prefix(Tree::Room, key(["id"]));
+    rows.map(|row| read(&row?.0).ok_or_else(|| StoreError::damaged("the key of a room"))).collect()
+}
+
 /// Reads a room.
 pub(super) fn load(store: &Store, room_id: &RoomId) -> Result<Option<Room>, StoreError> {
     let Some(row) = store.get(Tree::Room, id_key(room_id))? else { return Ok(None) };

@@ -188,3 +188,98 @@ async fn administrators_make_change_list_and_close_accounts() {
         answer.refused(403, "M_FORBIDDEN");
     }
 }
+
+#[tokio::test]
+async fn administrators_list_rooms_and_look_at_them() {
+    let server = administered().await;
+    let root = admin(&server, "root").await;
+    let alice = server.hs.user("alice").await.unwrap();
+    let bob = server.hs.user("bob").await.unwrap();
+    let large = alice
+        .create_room(json!({"preset": "public_chat", "name": "A room", "room_alias_name": "large",
+            "visibility": "public", "topic": "t"}))
+        .await
+        .unwrap();
+    bob.join(&large).await.unwrap();
+    let small = alice.create_room(json!({"name": "b room"})).await.unwrap();
+    alice.leave(&small).await.unwrap();
+    let rooms = "/_synapse/admin/v1/rooms";
+    server.get(rooms, alice.access_token()).await.refused(403, "M_FORBIDDEN");
+    let list = root.get(rooms).await.unwrap();
+    assert_eq!((&list["total_rooms"], &list["offset"]), (&json!(2), &json!(0)));
+    let expected = json!({
+        "room_id": large, "name": "A room", "canonical_alias": "#large:hs.test", "joined_members": 2,
+        "joined_local_members": 2, "version": "12", "creator": "@alice:hs.test", "encryption": null,
+        "federatable": true, "public": true, "join_rules": "public", "guest_access": "forbidden",
+        "history_visibility": "shared", "state_events": list["rooms"][0]["state_events"], "room_type": null,
+    });
+    assert_eq!(list["rooms"][0], expected);
+    assert!(expected["state_events"].as_u64().unwrap() > 7);
+    let ids = async |query: &str| {
+        let list = root.get(&format!("{rooms}?{query}")).await.unwrap();
+        let rooms = list["rooms"].as_array().unwrap().iter();
+        rooms.map(|room| room["room_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let (large, small) = (large.to_string(), small.to_string());
+    assert_eq!(ids("dir=b").await, [small.clone(), large.clone()]);
+    assert_eq!(ids("order_by=joined_members").await, [large.clone(), small.clone()]);
+    assert_eq!(ids("search_term=LARG").await, std::slice::from_ref(&large));
+    assert_eq!(ids("search_term=room&limit=1&from=1").await, std::slice::from_ref(&small));
+    assert_eq!(
+        ids(&format!("search_term={}", matrix_homeserver::testing::encode(&small))).await,
+        std::slice::from_ref(&small)
+    );
+    assert_eq!(ids("public_rooms=false").await, std::slice::from_ref(&small));
+    assert_eq!(ids("empty_rooms=true").await, std::slice::from_ref(&small));
+    let page = root.get(&format!("{rooms}?limit=1")).await.unwrap();
+    assert_eq!((&page["next_batch"], &page["prev_batch"]), (&json!(1), &Value::Null));
+    for query in ["order_by=x", "dir=x", "search_term="] {
+        let path = format!("{rooms}?{query}");
+        server.get(&path, root.access_token()).await.refused(400, "M_INVALID_PARAM");
+    }
+    let room = root.get(&format!("{rooms}/{large}")).await.unwrap();
+    assert_eq!(
+        (&room["topic"], &room["forgotten"], &room["tombstoned"]),
+        (&json!("t"), &json!(false), &json!(false))
+    );
+    assert_eq!((&room["joined_local_devices"], &room["replacement_room"]), (&json!(2), &Value::Null));
+    let members = root.get(&format!("{rooms}/{large}/members")).await.unwrap();
+    assert_eq!(members, json!({"members": ["@alice:hs.test", "@bob:hs.test"], "total": 2}));
+    let state = root.get(&format!("{rooms}/{large}/state?type=m.room.name")).await.unwrap();
+    assert_eq!(state["state"][0]["content"], json!({"name": "A room"}));
+    assert_eq!(state["state"].as_array().unwrap().len(), 1);
+    server.get(&format!("{rooms}/!none:hs.test"), root.access_token()).await.refused(404, "M_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn administrators_bring_users_into_rooms_and_take_power_there() {
+    let server = administered().await;
+    let root = admin(&server, "root").await;
+    let alice = server.hs.user("alice").await.unwrap();
+    server.hs.user("bob").await.unwrap();
+    let public =
+        alice.create_room(json!({"preset": "public_chat", "room_alias_name": "public"})).await.unwrap();
+    let private = alice.create_room(json!({"room_version": "10"})).await.unwrap();
+    let join = |room: &str| format!("/_synapse/admin/v1/join/{}", matrix_homeserver::testing::encode(room));
+    let bob = json!({"user_id": "@bob:hs.test"});
+    assert_eq!(root.post(&join("#public:hs.test"), bob.clone()).await.unwrap(), json!({"room_id": public}));
+    let token = root.access_token();
+    server.post(&join(private.as_str()), token, bob.clone()).await.refused(403, "M_FORBIDDEN");
+    server.post(&join(public.as_str()), token, json!({})).await.refused(400, "M_MISSING_PARAM");
+    let nobody = json!({"user_id": "@nobody:hs.test"});
+    server.post(&join(public.as_str()), token, nobody).await.refused(404, "M_NOT_FOUND");
+    let elsewhere = json!({"user_id": "@bob:else.test"});
+    server.post(&join(public.as_str()), token, elsewhere).await.refused(400, "M_UNKNOWN");
+
+    let power = |room: &str| format!("/_synapse/admin/v1/rooms/{room}/make_room_admin");
+    for room in [&public, &private] {
+        root.post(&power(room.as_str()), json!({})).await.unwrap();
+        let levels = alice.state(room, "m.room.power_levels", "").await.unwrap().unwrap();
+        assert_eq!(levels["users"]["@root:hs.test"], 100);
+    }
+    assert!(alice.state(&public, "m.room.member", "@root:hs.test").await.unwrap().is_none());
+    root.join(&private).await.expect("an invitation");
+    root.post(&join(private.as_str()), bob).await.expect("who has power invites");
+    alice.leave(&public).await.unwrap();
+    server.post(&power(public.as_str()), token, json!({})).await.refused(400, "M_UNKNOWN");
+}
