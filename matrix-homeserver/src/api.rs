@@ -62,6 +62,7 @@ mod v2_draft;
 mod versions;
 
 pub(crate) use self::{
+    admin::Deletions,
     auth::Requester,
     error::{ApiError, ApiResult},
     extract::{Empty, Json, OptionalJson, Params, Reply, Segments},
@@ -190,6 +191,8 @@ fn sections() -> Vec<Routes> {
         account::routes(),
         admin::routes(),
         admin::rooms::routes(),
+        admin::deletions::routes(),
+        admin::registration_tokens::routes(),
         devices::routes(),
         filter::routes(),
         sync::routes(),

@@ -17,6 +17,7 @@ use crate::{
 
 mod aggregations;
 mod check;
+mod closed;
 mod counts;
 mod create;
 mod error;
@@ -46,6 +47,7 @@ mod write;
 
 pub(crate) use self::{
     check::{problems, problems_of_events},
+    closed::ClosedRooms,
     counts::EventCounts,
     error::RoomError,
     filter::{
@@ -99,6 +101,7 @@ struct Inner {
     transactions: Transactions,
     wakers: Arc<Wakers>,
     counts: EventCounts,
+    closed: ClosedRooms,
     /// The rooms that were asked for.
     rooms: RwLock<HashMap<OwnedRoomId, Arc<Room>>>,
 }
@@ -137,6 +140,7 @@ impl Rooms {
             transactions: Transactions::new(store.clone()),
             wakers: Arc::default(),
             counts: EventCounts::default(),
+            closed: ClosedRooms::open(store.clone())?,
             rooms: RwLock::default(),
             store,
         };
@@ -179,6 +183,11 @@ impl Rooms {
     /// Who waits for something to happen. Whatever `/sync` tells beside rooms wakes its readers here.
     pub(crate) fn wakers(&self) -> &Arc<Wakers> {
         &self.inner.wakers
+    }
+
+    /// The rooms that administrators have closed.
+    pub(crate) fn closed(&self) -> &ClosedRooms {
+        &self.inner.closed
     }
 
     /// How many events were accepted.

@@ -30,6 +30,7 @@ mod push;
 mod pushers;
 mod receipt;
 mod refresh;
+mod registration_tokens;
 mod reports;
 mod restriction;
 mod search;
@@ -60,6 +61,7 @@ pub(crate) use self::{
     push::{PUSH_RULES, rules_content, rules_for_successor, rules_json},
     pushers::{Pusher, PusherId, Pushers},
     receipt::{Receipt, Receipts, content as receipt_content},
+    registration_tokens::{RegistrationTokens, TokenInfo, TokenTerms},
     restriction::Restrictions,
     session::{Seen, Session, Sessions, TokenHash},
     to_device::{ToDevice, ToDeviceMessage, row_key as to_device_row},
@@ -115,6 +117,7 @@ pub(crate) struct Users {
     pub(crate) login_tokens: LoginTokens,
     pub(crate) email_validations: EmailValidations,
     pub(crate) restrictions: Restrictions,
+    pub(crate) registration_tokens: RegistrationTokens,
     pub(crate) pushers: Pushers,
     /// User IDs that are being registered right now.
     claimed: Arc<Mutex<HashSet<OwnedUserId>>>,
@@ -148,6 +151,7 @@ impl Users {
         }
         Ok(Self {
             restrictions: Restrictions::open(store.clone())?,
+            registration_tokens: RegistrationTokens::open(store.clone())?,
             pushers: Pushers::open(store.clone())?,
             keys: Keys::open(store.clone(), observer.clone())?,
             backups: Backups::new(store.clone()),

@@ -19,7 +19,11 @@ use super::{
 };
 use crate::user::{Account, Naming, NewAccount, NewSession, now_ms};
 
+pub(super) mod deletions;
+pub(super) mod registration_tokens;
 pub(super) mod rooms;
+
+pub(crate) use self::deletions::Deletions;
 
 pub(super) fn routes() -> Routes {
     Routes::new()

@@ -190,6 +190,7 @@ async fn register_person(app: &AppState, peer: &Peer, registration: Registration
         let account = NewAccount { password: Some(password), ..NewAccount::default() };
         finish(app, user_id.clone(), account, registration).await?
     };
+    app.users.registration_tokens.used(&session).await?;
     app.uia.register(&session, user_id);
     Ok(reply)
 }

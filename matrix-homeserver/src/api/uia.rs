@@ -164,7 +164,7 @@ pub(super) async fn authenticate(
     {
         // A stage that is completed stays so, whatever is said about it again.
         if !completed.iter().any(|done| done == stage) {
-            match stages::check(app, demand, stage, &auth).await? {
+            match stages::check(app, demand, &session, stage, &auth).await? {
                 Verdict::Passed => {
                     completed.push(stage.clone());
                     app.uia.complete(&session, stage);

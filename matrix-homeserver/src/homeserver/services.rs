@@ -10,7 +10,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Config, Limit, Limits, Metrics, StartError, observers::Observers};
 use crate::{
-    api::{ApiError, ApiResult, Legacy, Requester, UiaSessions, register::Nonces},
+    api::{ApiError, ApiResult, Deletions, Legacy, Requester, UiaSessions, register::Nonces},
     appservice::{AppserviceDevices, AppserviceObserver, Appservices, Queries, Queues, Sources},
     directory::Directory,
     event::ServerKey,
@@ -49,6 +49,7 @@ pub(crate) struct Services {
     pub(crate) nonces: Nonces,
     pub(crate) legacy: Legacy,
     pub(crate) uia: UiaSessions,
+    pub(crate) deletions: Deletions,
     pub(crate) faults: FaultDial,
     /// Rung when the server is to be stopped and started again.
     pub(crate) restart: Notify,
@@ -127,6 +128,7 @@ impl Services {
             nonces: Nonces::default(),
             legacy: Legacy::default(),
             uia: UiaSessions::default(),
+            deletions: Deletions::default(),
             restart: Notify::new(),
             faults,
             provisioning: tokio::sync::Mutex::default(),

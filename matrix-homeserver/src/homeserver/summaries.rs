@@ -20,7 +20,8 @@ struct Restriction {
 impl Services {
     /// What the public list says of a room.
     pub(crate) fn published_room(&self, room_id: &RoomId) -> ApiResult<Option<Value>> {
-        let Some(room) = self.rooms.get(room_id)? else { return Ok(None) };
+        let room = self.rooms.get(room_id)?.filter(|_| !self.rooms.closed().is_deleted(room_id));
+        let Some(room) = room else { return Ok(None) };
         let history = self.field(room_id, &StateEventType::RoomHistoryVisibility, "history_visibility")?;
         let guests = self.field(room_id, &StateEventType::RoomGuestAccess, "guest_access")?;
         let mut summary = json!({

@@ -51,6 +51,12 @@ impl Rooms {
             MembershipAction::Join | MembershipAction::Knock => RoomError::NotFound("there is no such room"),
             _ => RoomError::not_in_room(),
         })?;
+        if matches!(
+            change.action,
+            MembershipAction::Join | MembershipAction::Knock | MembershipAction::Invite
+        ) {
+            self.closed().check_entry(&change.room_id)?;
+        }
         let (change, of) = (&change, &room);
         self.write(&room, change.txn.as_ref(), |rooms, head| rooms.propose_membership(of, change, head)).await
     }

@@ -89,6 +89,9 @@ impl Rooms {
     /// If the user may see nothing, or there is no such room.
     pub(crate) fn access(&self, room_id: &RoomId, user_id: &UserId) -> Result<Access, RoomError> {
         let room = self.get(room_id)?.ok_or_else(RoomError::not_in_room)?;
+        if self.closed().is_deleted(room_id) {
+            return Err(RoomError::not_in_room());
+        }
         let view = room.view();
         let membership = view.members.get(user_id).map(|member| member.membership.clone());
         let (upto, state_upto) = (view.position, view.position);

@@ -283,3 +283,151 @@ async fn administrators_bring_users_into_rooms_and_take_power_there() {
     alice.leave(&public).await.unwrap();
     server.post(&power(public.as_str()), token, json!({})).await.refused(400, "M_UNKNOWN");
 }
+
+#[tokio::test]
+async fn a_closed_room_has_nobody_in_it_and_nobody_comes_in_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let start = || {
+        let path = directory.path();
+        Server::with(move |builder| builder.data_dir(path).registration_shared_secret("s3cret"))
+    };
+    let server = start().await;
+    let root = admin(&server, "root").await;
+    let (alice, bob, room) = server.room_of_two().await;
+    alice.invite(&room, "@root:hs.test").await.unwrap();
+    let alias = format!("{V3}/directory/room/{}", matrix_homeserver::testing::encode("#closed:hs.test"));
+    alice.put(&alias, json!({"room_id": room})).await.unwrap();
+    alice
+        .set_state(&room, "m.room.history_visibility", "", json!({"history_visibility": "world_readable"}))
+        .await
+        .unwrap();
+    let path = format!("/_synapse/admin/v2/rooms/{room}");
+    let token = root.access_token();
+    let send = async |method: Method, path: &str, token: &str, body: Value| {
+        server.raw(method, path, Some(token), Some(body.to_string().into_bytes())).await
+    };
+    send(Method::DELETE, &path, alice.access_token(), json!({})).await.refused(403, "M_FORBIDDEN");
+    server.get(&format!("{path}/delete_status"), token).await.refused(404, "M_NOT_FOUND");
+    let body = json!({"new_room_user_id": "@alice:hs.test", "room_name": "Closed", "message": "over"});
+    let begun = send(Method::DELETE, &path, token, body).await.ok();
+    let status = root.get(&format!("{path}/delete_status")).await.unwrap();
+    let status = &status["results"][0];
+    assert_eq!((&status["delete_id"], &status["status"]), (&begun["delete_id"], &json!("complete")));
+    let done = &status["shutdown_room"];
+    assert_eq!(done["kicked_users"], json!(["@alice:hs.test", "@bob:hs.test", "@root:hs.test"]));
+    assert_eq!(
+        (&done["failed_to_kick_users"], &done["local_aliases"]),
+        (&json!([]), &json!(["#closed:hs.test"]))
+    );
+    let by_id = format!("/_synapse/admin/v2/rooms/delete_status/{}", begun["delete_id"].as_str().unwrap());
+    assert_eq!(&root.get(&by_id).await.unwrap(), status);
+    let new = done["new_room_id"].as_str().unwrap();
+    assert_eq!(bob.get(&alias).await.unwrap()["room_id"], new);
+    let joined = bob.get(&format!("{V3}/joined_rooms")).await.unwrap();
+    assert_eq!(joined, json!({"joined_rooms": [new]}));
+    let name = bob.state(new, "m.room.name", "").await.unwrap();
+    assert_eq!(name, Some(json!({"name": "Closed"})));
+
+    send(Method::DELETE, &path, token, json!({})).await.ok();
+    let again = root.get(&format!("{path}/delete_status")).await.unwrap();
+    assert_eq!(again["results"][1]["status"], "failed", "there is nothing left of it");
+    let blocked = format!("/_synapse/admin/v1/rooms/{new}/block");
+    assert_eq!(root.get(&blocked).await.unwrap(), json!({"block": false}));
+    assert_eq!(root.put(&blocked, json!({"block": true})).await.unwrap(), json!({"block": true}));
+    let (alice_token, bob_token) = (alice.access_token().to_owned(), bob.access_token().to_owned());
+    let root_token = token.to_owned();
+    server.stop().await;
+
+    let server = start().await;
+    let gone = server.get(&format!("{V3}/rooms/{room}/messages?dir=b"), &alice_token).await;
+    gone.refused(403, "M_FORBIDDEN");
+    server.post(&format!("{V3}/join/{room}"), &bob_token, json!({})).await.refused(404, "M_NOT_FOUND");
+    server.get(&format!("/_synapse/admin/v1/rooms/{room}"), &root_token).await.refused(404, "M_NOT_FOUND");
+    server
+        .get(&format!("/_matrix/client/v1/room_summary/{room}"), &bob_token)
+        .await
+        .refused(404, "M_NOT_FOUND");
+    server.get(&format!("{V3}/sync?timeout=0"), &bob_token).await.ok();
+    server.post(&format!("{V3}/join/{new}"), &root_token, json!({})).await.refused(403, "M_FORBIDDEN");
+    let block = server.get(&blocked, &root_token).await.ok();
+    assert_eq!(block, json!({"block": true, "user_id": "@root:hs.test"}));
+    server.put(&blocked, &root_token, json!({"block": false})).await.ok();
+    server.post(&format!("{V3}/join/{new}"), &root_token, json!({})).await.ok();
+}
+
+#[tokio::test]
+async fn registration_tokens_are_good_for_as_many_accounts_as_they_say() {
+    let directory = tempfile::tempdir().unwrap();
+    let start = || {
+        let path = directory.path();
+        let builder = move |builder: matrix_homeserver::HomeserverBuilder| {
+            builder.data_dir(path).registration_shared_secret("s3cret").registration_token("of the settings")
+        };
+        Server::with(builder)
+    };
+    let server = start().await;
+    let root = admin(&server, "root").await;
+    let tokens = "/_synapse/admin/v1/registration_tokens";
+    let created =
+        root.post(&format!("{tokens}/new"), json!({"token": "once", "uses_allowed": 1})).await.unwrap();
+    let expected =
+        json!({"token": "once", "uses_allowed": 1, "pending": 0, "completed": 0, "expiry_time": null});
+    assert_eq!(created, expected);
+    let made = root.post(&format!("{tokens}/new"), json!({"length": 5})).await.unwrap();
+    let made = made["token"].as_str().unwrap().to_owned();
+    assert_eq!(made.len(), 5);
+    let register = async |name: &str, token: &str| {
+        let auth = json!({"type": "m.login.registration_token", "token": token});
+        let body = json!({"username": name, "password": "pw", "auth": auth});
+        server.post(&format!("{V3}/register"), "", body).await
+    };
+    register("alice", "once").await.ok();
+    let used = root.get(&format!("{tokens}/once")).await.unwrap();
+    assert_eq!((&used["pending"], &used["completed"]), (&json!(0), &json!(1)));
+    register("bob", "once").await.refused(401, "M_UNAUTHORIZED");
+    let valid = |token: &str| format!("{V1}/register/m.login.registration_token/validity?token={token}");
+    assert_eq!(server.get(&valid("once"), "").await.ok(), json!({"valid": false}));
+    assert_eq!(server.get(&valid(&made), "").await.ok(), json!({"valid": true}));
+    let names = async |query: &str| {
+        let list = root.get(&format!("{tokens}{query}")).await.unwrap();
+        let list = list["registration_tokens"].as_array().unwrap().iter();
+        list.map(|token| token["token"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names("").await.len(), 2);
+    assert_eq!(names("?valid=true").await, std::slice::from_ref(&made));
+    assert_eq!(names("?valid=false").await, ["once"]);
+    // The account fails, but the token is held for who has shown it.
+    root.put(&format!("{tokens}/once"), json!({"uses_allowed": 2, "expiry_time": 4_000_000_000_000_u64}))
+        .await
+        .unwrap();
+    let auth = json!({"type": "m.login.registration_token", "token": "once"});
+    let half = server.post(&format!("{V3}/register"), "", json!({"username": "bob", "auth": auth})).await;
+    half.refused(400, "M_MISSING_PARAM");
+    assert_eq!(root.get(&format!("{tokens}/once")).await.unwrap()["pending"], 1);
+    register("carol", "once").await.refused(401, "M_UNAUTHORIZED");
+    let token = root.access_token();
+    for body in [
+        json!({"token": "once"}),
+        json!({"token": "a b"}),
+        json!({"token": ""}),
+        json!({"length": 65}),
+        json!({"uses_allowed": -1}),
+        json!({"expiry_time": 1}),
+        json!({"uses_allowed": "x"}),
+    ] {
+        server.post(&format!("{tokens}/new"), token, body).await.refused(400, "M_INVALID_PARAM");
+    }
+    server.get(tokens, "").await.refused(401, "M_MISSING_TOKEN");
+    server.get(&format!("{tokens}/none"), token).await.refused(404, "M_NOT_FOUND");
+    let path = format!("{tokens}/{made}");
+    server.raw(Method::DELETE, &path, Some(token), None).await.ok();
+    server.raw(Method::DELETE, &path, Some(token), None).await.refused(404, "M_NOT_FOUND");
+    let token = token.to_owned();
+    server.stop().await;
+    let server = start().await;
+    let kept = server.get(&format!("{tokens}/once"), &token).await.ok();
+    let expected = json!({
+        "token": "once", "uses_allowed": 2, "pending": 0, "completed": 1, "expiry_time": 4_000_000_000_000_u64,
+    });
+    assert_eq!(kept, expected);
+}

@@ -32,7 +32,8 @@ pub(in crate::api) fn routes() -> Routes {
 }
 
 fn existing(app: &AppState, room_id: &RoomId) -> ApiResult<std::sync::Arc<Room>> {
-    app.rooms.get(room_id)?.ok_or_else(|| ApiError::not_found("there is no such room"))
+    let room = app.rooms.get(room_id)?.filter(|_| !app.rooms.closed().is_deleted(room_id));
+    room.ok_or_else(|| ApiError::not_found("there is no such room"))
 }
 
 /// What the list tells of a room.
@@ -130,6 +131,9 @@ async fn list_rooms(
     };
     let mut rooms = Vec::new();
     for room_id in app.rooms.all()? {
+        if app.rooms.closed().is_deleted(&room_id) {
+            continue;
+        }
         let room = summary(&app, &*existing(&app, &room_id)?)?;
         if list.wants(&room) {
             rooms.push(room);
@@ -246,7 +250,7 @@ fn is_public(app: &AppState, room_id: &RoomId) -> ApiResult<bool> {
     Ok(app.field(room_id, &StateEventType::RoomJoinRules, "join_rule")?.is_some_and(|rule| rule == "public"))
 }
 
-async fn change(
+pub(super) async fn change(
     app: &AppState,
     sender: &UserId,
     target: &UserId,

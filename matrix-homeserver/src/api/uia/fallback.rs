@@ -63,7 +63,7 @@ async fn submit_fallback(
             .find(|(name, _)| name == "token")
             .map(|(_, token)| token.into_owned());
         let auth = AuthData { token, ..AuthData::default() };
-        match stages::check(&app, &demand, &stage, &auth).await? {
+        match stages::check(&app, &demand, &id, &stage, &auth).await? {
             Verdict::Passed => app.uia.complete(&id, &stage),
             Verdict::Failed(_, reason) => {
                 let mut response = page(&form(&app, &stage, Some(reason)));

@@ -24,6 +24,7 @@ pub(super) enum Verdict {
 pub(super) async fn check(
     app: &AppState,
     demand: &Demand,
+    session: &str,
     stage: &str,
     auth: &AuthData,
 ) -> ApiResult<Verdict> {
@@ -37,7 +38,7 @@ pub(super) async fn check(
     match stage {
         // Saying that one agrees is all that there is to it.
         DUMMY | TERMS => Ok(Verdict::Passed),
-        REGISTRATION_TOKEN => registration_token(app, auth),
+        REGISTRATION_TOKEN => registration_token(app, session, auth),
         EMAIL => match &auth.threepid_creds {
             Some(creds) if reader(app, creds)?.is_some() => Ok(Verdict::Passed),
             _ => {
@@ -60,12 +61,12 @@ pub(super) fn reader(app: &AppState, creds: &ThreepidCreds) -> ApiResult<Option<
     }
 }
 
-fn registration_token(app: &AppState, auth: &AuthData) -> ApiResult<Verdict> {
+fn registration_token(app: &AppState, session: &str, auth: &AuthData) -> ApiResult<Verdict> {
     let Some(token) = &auth.token else {
         return Ok(Verdict::Failed("M_MISSING_PARAM", "the registration token is missing"));
     };
     app.throttle(Limit::Registration, "registration tokens")?;
-    if is_registration_token(app, token) {
+    if is_of_settings(app, token) || app.users.registration_tokens.show(token, session) {
         Ok(Verdict::Passed)
     } else {
         Ok(Verdict::Failed("M_UNAUTHORIZED", "the registration token is not valid"))
@@ -74,6 +75,10 @@ fn registration_token(app: &AppState, auth: &AuthData) -> ApiResult<Verdict> {
 
 /// Whether one may register with this token.
 pub(in crate::api) fn is_registration_token(app: &AppState, token: &str) -> bool {
+    is_of_settings(app, token) || app.users.registration_tokens.get(token).is_some_and(|info| info.is_valid())
+}
+
+fn is_of_settings(app: &AppState, token: &str) -> bool {
     app.config.registration_tokens.iter().any(|known| known.matches(token))
 }
 
