@@ -132,3 +132,13 @@ async fn the_encryption_of_matrix_js_sdk_works_between_users_and_devices() {
     client.finished().await;
     println!("{}", client.log());
 }
+
+#[tokio::test]
+async fn the_sliding_sync_of_matrix_js_sdk_shows_the_rooms_that_are_asked_for() {
+    let ground = require!(Ground::start(&[]).await);
+    let partner = TestUser::register(&ground.url(), "partner").await.unwrap();
+    let arguments = [&ground.url(), partner.user_id().as_str()];
+    let mut client = require!(ClientProgram::start("js_sdk_sliding.mjs", &arguments));
+    client.finished().await;
+    println!("{}", client.log());
+}

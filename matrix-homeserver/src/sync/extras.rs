@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use ruma::{DeviceId, OwnedRoomId, OwnedUserId, RoomId, UserId};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::store::Position;
@@ -23,7 +24,7 @@ impl Window {
 }
 
 /// Whose encryption keys have changed, or matter no more.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct DeviceLists {
     pub(crate) changed: Vec<OwnedUserId>,
     pub(crate) left: Vec<OwnedUserId>,

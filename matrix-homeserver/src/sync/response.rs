@@ -148,7 +148,7 @@ impl From<Vec<Box<RawValue>>> for Events {
 }
 
 impl DeviceListsBody {
-    pub(super) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.changed.is_empty() && self.left.is_empty()
     }
 }

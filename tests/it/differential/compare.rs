@@ -14,9 +14,9 @@ pub(crate) struct Difference {
 }
 
 /// Members whose numbers and texts each server chooses for itself.
-const CHOSEN: &str = "access_token age age_ts base_url creation_ts duration_ms end error etag expires_in expires_in_ms \
+const CHOSEN: &str = "access_token age age_ts base_url bump_stamp creation_ts duration_ms end error etag expires_in expires_in_ms \
     expires_ts expiry_ts filter_id last_active_ago last_seen last_seen_ip last_seen_ts last_seen_user_agent login_token \
-    m.upload.size next_batch next_batch_token next_token nonce origin_server_ts prev_batch prev_batch_token rank \
+    m.upload.size next_batch next_batch_token next_token nonce origin_server_ts pos prev_batch prev_batch_token rank \
     received_ts refresh_token replaces_state session start ts unused_expires_at valid_until_ts";
 
 fn is_chosen(key: &str) -> bool {

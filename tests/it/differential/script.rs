@@ -23,6 +23,7 @@ const TODAY: &[(&str, &str)] = &[
     ("syncing", include_str!("script/syncing.txt")),
     ("services", include_str!("script/services.txt")),
     ("operating", include_str!("script/operating.txt")),
+    ("sliding", include_str!("script/sliding.txt")),
 ];
 
 /// Those about the drafts, played where the drafts are served.

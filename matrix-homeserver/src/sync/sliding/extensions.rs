@@ -28,7 +28,7 @@ impl Teller<'_> {
                 KeysBody {
                     device_one_time_keys_count: counts.one_time,
                     device_unused_fallback_key_types: counts.unused_fallback,
-                    device_lists: window.since.map(|_| self.extras.device_lists(user_id, window).into()),
+                    device_lists: window.since.map(|_| self.extras.device_lists(user_id, window)),
                 }
             }),
             account_data: is_on(&wanted.account_data).then(|| {

@@ -6,7 +6,7 @@ use ruma::{OwnedRoomId, OwnedUserId};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::sync::response::DeviceListsBody;
+use crate::sync::DeviceLists;
 
 /// The body of an answer.
 #[derive(Debug, Default, Serialize)]
@@ -120,7 +120,7 @@ pub(super) struct KeysBody {
     pub(super) device_one_time_keys_count: BTreeMap<String, u64>,
     pub(super) device_unused_fallback_key_types: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) device_lists: Option<DeviceListsBody>,
+    pub(super) device_lists: Option<DeviceLists>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -140,7 +140,7 @@ impl ExtensionsBody {
     pub(super) fn is_empty(&self) -> bool {
         let keys = self.e2ee.as_ref().and_then(|keys| keys.device_lists.as_ref());
         self.to_device.as_ref().is_none_or(|messages| messages.events.is_empty())
-            && keys.is_none_or(DeviceListsBody::is_empty)
+            && keys.is_none_or(|lists| lists.changed.is_empty() && lists.left.is_empty())
             && self.account_data.as_ref().is_none_or(|data| data.global.is_empty() && data.rooms.is_empty())
             && self.receipts.as_ref().is_none_or(|receipts| receipts.rooms.is_empty())
             && self.typing.as_ref().is_none_or(|typing| typing.rooms.is_empty())

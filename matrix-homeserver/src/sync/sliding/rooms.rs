@@ -53,6 +53,8 @@ pub(super) struct Standing<'a> {
     unread: (u64, u64),
     /// More of the last events are wanted than the client has.
     grew: bool,
+    /// More of the state is wanted than was before.
+    wants_more_state: bool,
     /// What is told of the room beside its events differs.
     differs: bool,
 }
@@ -64,10 +66,9 @@ impl Standing<'_> {
     }
 
     /// Whether there is nothing to look at.
-    fn is_quiet(&self, wanted: &Wanted<'_>) -> bool {
+    fn is_quiet(&self) -> bool {
         let nothing_happened = self.since.is_some_and(|since| self.room.position().min(self.end) <= since);
-        let wants_more_state = self.before.is_some_and(|before| !before.required.covers(&wanted.required));
-        nothing_happened && !self.grew && !self.differs && !wants_more_state
+        nothing_happened && !self.grew && !self.differs && !self.wants_more_state
     }
 
     /// How many of the last events the client has without a gap, once it has these.
@@ -103,7 +104,7 @@ impl<'a> Teller<'a> {
     }
 
     fn standing(&self, wanted: &Wanted<'_>, is_dm: bool) -> Result<Standing<'a>, RoomError> {
-        let Wanted { room_id, mine, events, .. } = wanted;
+        let Wanted { room_id, mine, events, required, .. } = wanted;
         let is_in = mine.membership == MembershipState::Join;
         // Who was not in the room has seen nothing of it.
         let since = match self.told.since(room_id) {
@@ -120,6 +121,7 @@ impl<'a> Teller<'a> {
             before,
             unread,
             grew: before.is_some_and(|before| *events > before.events),
+            wants_more_state: before.is_some_and(|before| !before.required.covers(required)),
             differs: before.is_some_and(|before| unread != before.unread || is_dm != before.is_dm),
         })
     }
@@ -132,7 +134,7 @@ impl<'a> Teller<'a> {
         let required =
             if told.required == wanted.required { &told.required } else { &wanted.required }.clone();
         let mut told = RoomTold { until: None, unread: standing.unread, required, ..told };
-        if standing.is_quiet(wanted) {
+        if standing.is_quiet() {
             return Ok(News { body: None, told });
         }
         let access = self.reader.access(&standing.room, wanted.mine, standing.end)?;

@@ -69,7 +69,7 @@ async fn changed_keys_are_told_to_those_who_share_a_room() {
         tokio::join!(bobs.ask(20_000), alice.post(&upload, json!({ "device_keys": keys })));
     uploaded.unwrap();
     let lists = &told.unwrap()["extensions"]["e2ee"]["device_lists"];
-    assert_eq!(*lists, json!({ "changed": ["@alice:hs.test"] }));
+    assert_eq!(*lists, json!({ "changed": ["@alice:hs.test"], "left": [] }));
 }
 
 #[tokio::test]
