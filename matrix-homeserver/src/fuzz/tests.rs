@@ -173,6 +173,22 @@ const TARGETS: &[(&str, Target)] = &[
 ];
 
 #[test]
+fn no_input_from_which_fuzzing_begins_harms_any_reader() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds");
+    for (name, _) in TARGETS {
+        let seeds: Vec<_> =
+            fs::read_dir(folder.join(name)).unwrap().map(|seed| seed.unwrap().path()).collect();
+        assert!(!seeds.is_empty(), "{name} has no seeds");
+        for seed in seeds {
+            let data = fs::read(&seed).unwrap();
+            for (_, target) in TARGETS {
+                target(&data);
+            }
+        }
+    }
+}
+
+#[test]
 fn every_reader_has_a_fuzz_target() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
     let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
