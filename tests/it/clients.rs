@@ -51,6 +51,16 @@ async fn converse(program: &str) {
     println!("{}", client.log());
 }
 
+/// Runs a client's program, whose users talk to each other, and invite the partner, who cannot read it.
+async fn keep_secrets(program: &str) {
+    let ground = require!(Ground::start(&[]).await);
+    let partner = TestUser::register(&ground.url(), "partner").await.unwrap();
+    let arguments = [&ground.url(), partner.user_id().as_str()];
+    let mut client = require!(ClientProgram::start(program, &arguments));
+    client.finished().await;
+    println!("{}", client.log());
+}
+
 /// Runs a bridge, which has the conversation by one of its users and then serves the partner as a visitor.
 async fn bridge(program: &str) {
     let registration = registration();
@@ -125,12 +135,12 @@ async fn matrix_appservice_bridge_does_what_bridges_do() {
 
 #[tokio::test]
 async fn the_encryption_of_matrix_js_sdk_works_between_users_and_devices() {
-    let ground = require!(Ground::start(&[]).await);
-    let partner = TestUser::register(&ground.url(), "partner").await.unwrap();
-    let arguments = [&ground.url(), partner.user_id().as_str()];
-    let mut client = require!(ClientProgram::start("js_sdk_encrypted.mjs", &arguments));
-    client.finished().await;
-    println!("{}", client.log());
+    keep_secrets("js_sdk_encrypted.mjs").await;
+}
+
+#[tokio::test]
+async fn the_encryption_of_matrix_nio_works_between_users_and_devices() {
+    keep_secrets("matrix_nio_encrypted.py").await;
 }
 
 #[tokio::test]
