@@ -24,6 +24,7 @@ const TODAY: &[(&str, &str)] = &[
     ("services", include_str!("script/services.txt")),
     ("operating", include_str!("script/operating.txt")),
     ("sliding", include_str!("script/sliding.txt")),
+    ("administration", include_str!("script/administration.txt")),
 ];
 
 /// Those about the drafts, played where the drafts are served.

@@ -134,10 +134,9 @@ async fn shut_down(app: &AppState, requester: &Requester, room_id: &RoomId, body
     }
     let mut done =
         json!({"kicked_users": [], "failed_to_kick_users": [], "local_aliases": [], "new_room_id": null});
-    let Some(room) = app.rooms.get(room_id)?.filter(|_| !closed.is_deleted(room_id)) else {
-        // What does not exist yet can be blocked.
-        return if body.block { Ok(done) } else { Err(ApiError::not_found("there is no such room")) };
-    };
+    // What does not exist, or not yet, has nobody in it, and can be blocked.
+    let room = app.rooms.get(room_id)?.filter(|_| !closed.is_deleted(room_id));
+    let Some(room) = room else { return Ok(done) };
     let replacement = match &body.new_room_user_id {
         None => None,
         Some(user_id) => Some(replacement(app, user_id, body).await?),

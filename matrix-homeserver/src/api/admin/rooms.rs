@@ -281,7 +281,8 @@ async fn make_room_admin(
     requester.must_be_admin(&app)?;
     let user_id = user_id.unwrap_or_else(|| requester.user_id.clone());
     let room_id = find_room(&app, &room).await?;
-    let room = existing(&app, &room_id)?;
+    let room =
+        existing(&app, &room_id).map_err(|_| ApiError::unknown("nobody of this server is in the room"))?;
     let levels = app.state_content(&room_id, &StateEventType::RoomPowerLevels, "")?;
     let mut levels: JsonObject =
         levels.and_then(|levels| serde_json::from_str(levels.get()).ok()).unwrap_or_default();
