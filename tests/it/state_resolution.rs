@@ -13,7 +13,7 @@ use tests::process::Process;
 use tests::{peers, require};
 
 /// How many histories of every version.
-const SEEDS: u64 = 20;
+const SEEDS: u64 = 15;
 
 /// What Synapse says of a history.
 #[derive(Debug, Deserialize)]
