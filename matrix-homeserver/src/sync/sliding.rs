@@ -35,6 +35,8 @@ mod required;
 mod response;
 mod rooms;
 mod state;
+#[cfg(test)]
+mod tests;
 
 /// What a client asks for.
 #[derive(Debug, Clone)]

@@ -81,13 +81,17 @@ struct Client {
     request: SyncRequest,
 }
 
-struct Server {
-    fixture: Fixture,
+pub(super) struct Server {
+    pub(super) fixture: Fixture,
     extras: Arc<TestExtras>,
 }
 
 impl Server {
-    fn new() -> Self {
+    pub(super) fn sync(&self) -> Sync {
+        Sync::new(self.fixture.rooms.clone(), self.extras.clone())
+    }
+
+    pub(super) fn new() -> Self {
         Self { fixture: Fixture::new(), extras: Arc::default() }
     }
 
@@ -105,7 +109,7 @@ impl Server {
             timeout: Duration::ZERO,
             use_state_after: false,
         };
-        Client { sync: Sync::new(self.fixture.rooms.clone(), self.extras.clone()), request }
+        Client { sync: self.sync(), request }
     }
 }
 

@@ -60,11 +60,6 @@ pub(super) struct Standing<'a> {
 }
 
 impl Standing<'_> {
-    /// Whether there are events between those that the client knows and the last ones.
-    pub(super) fn is_gap(&self, tail: &Tail) -> bool {
-        tail.limited && self.since.is_none_or(|since| tail.start > since)
-    }
-
     /// Whether there is nothing to look at.
     fn is_quiet(&self) -> bool {
         let nothing_happened = self.since.is_some_and(|since| self.room.position().min(self.end) <= since);

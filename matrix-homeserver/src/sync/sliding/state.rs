@@ -49,7 +49,8 @@ impl Teller<'_> {
         tail: Option<&Tail>,
     ) -> Result<StateNews, RoomError> {
         let (rooms, store) = (self.reader.rooms, self.reader.rooms.store());
-        let is_gap = tail.is_some_and(|tail| standing.is_gap(tail));
+        // Whoever is told of a limited timeline forgets which members it knows.
+        let is_limited = tail.is_some_and(|tail| tail.limited);
         let nothing = RequiredState::default();
         let named_before = standing.before.map_or(&nothing, |before| &before.required);
         let mut numbers = required.pick(store, &access.state, named_before)?;
@@ -59,9 +60,9 @@ impl Teller<'_> {
             let known = rooms.state_at_position(&access.room, since)?;
             for entry in access.state.changed_since(store, &known)? {
                 changes.note(&entry.event_type);
-                // As long as there is no gap, a client with some members hears of all changes.
+                // Otherwise a client with some members hears of all changes.
                 let is_member = &*entry.event_type == MEMBER;
-                let is_heard = is_member && required.lazy_members && !is_gap;
+                let is_heard = is_member && required.lazy_members && !is_limited;
                 if is_heard || required.names(&entry.event_type, &entry.state_key) {
                     numbers.push(entry.number);
                 }
@@ -70,8 +71,7 @@ impl Teller<'_> {
                 }
             }
         }
-        // After a gap the client does not know who has changed.
-        let known = standing.before.filter(|_| required.lazy_members && !is_gap);
+        let known = standing.before.filter(|_| required.lazy_members && !is_limited);
         let mut members = known.map(|before| before.members.clone()).unwrap_or_default();
         if let Some(tail) = tail.filter(|_| required.lazy_members) {
             for event in self.reader.needed_members(&access.state, false, tail)? {
