@@ -211,6 +211,17 @@ impl Media {
 
     /// An upload with its bytes. Waits for content that has not come yet.
     pub(crate) async fn content(&self, media_id: &str, patience: Duration) -> Result<Content, MediaError> {
+        let upload = self.uploaded(media_id, patience).await?;
+        Ok(Content { upload, bytes: self.bytes(media_id).await? })
+    }
+
+    /// The bytes of an upload that is there.
+    pub(crate) async fn bytes(&self, media_id: &str) -> Result<Bytes, MediaError> {
+        self.blobs.get(media_id).await.map_err(MediaError::File)?.ok_or(MediaError::NotFound)
+    }
+
+    /// An upload, once its content is there.
+    pub(crate) async fn uploaded(&self, media_id: &str, patience: Duration) -> Result<Upload, MediaError> {
         let deadline = Instant::now() + patience;
         loop {
             // Before looking, so that nothing is missed that comes between looking and waiting.
@@ -219,8 +230,7 @@ impl Media {
             let upload = self.row(media_id)?.filter(|upload| !upload.is_expired());
             let upload = upload.ok_or(MediaError::NotFound)?;
             if upload.size.is_some() {
-                let bytes = self.blobs.get(media_id).await.map_err(MediaError::File)?;
-                return Ok(Content { upload, bytes: bytes.ok_or(MediaError::NotFound)? });
+                return Ok(upload);
             }
             if timeout_at(deadline, arrived).await.is_err() {
                 return Err(MediaError::NotYetUploaded);

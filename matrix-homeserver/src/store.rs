@@ -209,17 +209,19 @@ impl Store {
     /// Opens the database in a directory, and makes it where there is none.
     pub(crate) fn open(path: &Path, durability: Durability) -> Result<Self, StoreError> {
         let config = sled::Config::new().path(path).cache_capacity(PERMANENT_CACHE_BYTES);
-        Self::with(&config, durability)
+        Self::with(config, durability)
     }
 
     /// A database that is gone when it is closed.
     pub(crate) fn temporary() -> Result<Self, StoreError> {
         let config = sled::Config::new().temporary(true).cache_capacity(TEMPORARY_CACHE_BYTES);
-        Self::with(&config, Durability::Memory)
+        Self::with(config, Durability::Memory)
     }
 
-    fn with(config: &sled::Config, durability: Durability) -> Result<Self, StoreError> {
-        let db = open_engine(&config.clone().flush_every_ms(None))?;
+    fn with(config: sled::Config, durability: Durability) -> Result<Self, StoreError> {
+        // Not of a copy: a configuration of a temporary database takes the directory with it when it is dropped, and the
+        // files of large rows with it.
+        let db = open_engine(&config.flush_every_ms(None))?;
         check_schema(&db)?;
         let frontier = match db.get(Tree::Meta.key(key::FRONTIER))? {
             None => Position::ZERO,

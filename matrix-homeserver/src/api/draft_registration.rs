@@ -55,10 +55,14 @@ pub(super) async fn register_appservice(app: &AppState, body: Value) -> ApiResul
     app.appservices.queues.keep_drafted(&registration, hash).await?;
     // Registering once more replaces what was registered before.
     app.appservices.remove(&hash);
-    app.add_appservice(registration).await.map_err(|error| {
+    let id = registration.id.clone();
+    if let Err(error) = app.add_appservice(registration).await {
         tracing::warn!(%error, "an application service could not register itself");
-        ApiError::unknown("the application service cannot be served")
-    })?;
+        // The server would not start with it either.
+        app.appservices.remove(&hash);
+        app.appservices.queues.forget_drafted(&id).await?;
+        return Err(ApiError::unknown("the application service cannot be served"));
+    }
     Ok(Reply(json!({"hs_token": hs_token})).into_response())
 }
 

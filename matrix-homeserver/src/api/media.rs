@@ -64,6 +64,15 @@ impl From<MediaError> for ApiError {
     }
 }
 
+impl From<ThumbnailError> for ApiError {
+    fn from(error: ThumbnailError) -> Self {
+        match error {
+            ThumbnailError::NotAPicture => Self::unknown(error.to_string()),
+            ThumbnailError::TooLarge => Self::too_large(error.to_string()),
+        }
+    }
+}
+
 async fn get_config_authed(State(app): State<AppState>, _: Requester) -> Reply<Value> {
     Reply(json!({"m.upload.size": app.config.max_upload_size}))
 }
@@ -180,15 +189,8 @@ async fn get_content_override_name(
     download(&app, &server, &media_id, Some(filename), &params).await
 }
 
-async fn find(
-    app: &AppState,
-    server: &OwnedServerName,
-    media_id: &str,
-    timeout_ms: Option<u64>,
-) -> ApiResult<Content> {
-    must_be_local(app, server)?;
-    let patience = timeout_ms.map_or(PATIENCE, Duration::from_millis).min(MAX_PATIENCE);
-    Ok(app.media.content(media_id, patience).await?)
+fn patience(timeout_ms: Option<u64>) -> Duration {
+    timeout_ms.map_or(PATIENCE, Duration::from_millis).min(MAX_PATIENCE)
 }
 
 async fn download(
@@ -198,7 +200,8 @@ async fn download(
     filename: Option<String>,
     params: &DownloadParams,
 ) -> ApiResult<Response> {
-    let Content { upload, bytes } = find(app, server, media_id, params.timeout_ms).await?;
+    must_be_local(app, server)?;
+    let Content { upload, bytes } = app.media.content(media_id, patience(params.timeout_ms)).await?;
     let content_type = upload.content_type.as_deref().unwrap_or(UNKNOWN_TYPE);
     let filename = filename.or(upload.filename);
     let disposition = content_disposition(content_type, filename.as_deref());
@@ -255,13 +258,11 @@ async fn thumbnail(
     if params.width == 0 || params.height == 0 {
         return Err(ApiError::invalid_param("a thumbnail has a width and a height"));
     }
-    let content = find(app, server, media_id, params.timeout_ms).await?;
+    must_be_local(app, server)?;
+    app.media.uploaded(media_id, patience(params.timeout_ms)).await?;
+    let picture = async { Ok::<_, ApiError>(app.media.bytes(media_id).await?) };
     let size = Size::for_request(params.width, params.height);
-    let made = app.media.thumbnails.thumbnail(media_id, content.bytes, size, params.method).await;
-    let made = made.map_err(|error| match error {
-        ThumbnailError::NotAPicture => ApiError::unknown(error.to_string()),
-        ThumbnailError::TooLarge => ApiError::too_large(error.to_string()),
-    })?;
+    let made = app.media.thumbnails.thumbnail(media_id, picture, size, params.method).await?;
     let name = if made.content_type == "image/jpeg" { "thumbnail.jpg" } else { "thumbnail.png" };
     let disposition = content_disposition(made.content_type, Some(name));
     Ok(content_response(made.bytes.into(), made.content_type, &disposition))

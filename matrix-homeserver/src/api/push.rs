@@ -20,11 +20,17 @@ use crate::{
     event::ClientFormat,
     room::Viewer,
     store::Position,
-    user::{Pusher, PusherId, rules_json},
+    user::{Pusher, PusherId, rules_content, rules_json},
 };
 
 /// The most rules of one user.
 const MAX_RULES: usize = 1_000;
+/// The most that the push rules of a user take up, in bytes of JSON.
+const MAX_RULES_BYTES: usize = 256 << 10;
+/// The most pushers of a user.
+const MAX_PUSHERS: usize = 100;
+/// The most that a pusher takes up, in bytes of JSON.
+const MAX_PUSHER_BYTES: usize = 16 << 10;
 /// The most notifications in one answer.
 const MAX_NOTIFICATIONS: usize = 100;
 
@@ -138,7 +144,8 @@ async fn set_push_rule(
     let kind = kind_of(&kind)?;
     let rule = new_rule(&kind, rule_id, body)?;
     let change = |rules: &mut Ruleset| {
-        if rules.iter().count() >= MAX_RULES {
+        let is_new = rules.get(rule.kind(), rule.rule_id()).is_none();
+        if is_new && rules.iter().count() >= MAX_RULES {
             return Err(ApiError::too_large("there are too many push rules"));
         }
         rules.insert(rule, place.after.as_deref(), place.before.as_deref()).map_err(|error| match error {
@@ -154,7 +161,14 @@ async fn change_rules(
     requester: &Requester,
     change: impl FnOnce(&mut Ruleset) -> ApiResult<()>,
 ) -> ApiResult<Empty> {
-    app.users.change_push_rules(&requester.user_id, change).await?;
+    let bounded = |rules: &mut Ruleset| {
+        change(rules)?;
+        if rules_content(rules).get().len() > MAX_RULES_BYTES {
+            return Err(ApiError::too_large("the push rules take up too much; delete some of them"));
+        }
+        Ok(())
+    };
+    app.users.change_push_rules(&requester.user_id, bounded).await?;
     app.rooms.wakers().wake(&requester.user_id);
     Ok(Empty)
 }
@@ -279,6 +293,13 @@ async fn post_pusher(
     let url = url.ok_or_else(|| ApiError::missing_param("data.url is missing"))?;
     if !is_gateway(url, app.config.plain_push_gateways) {
         return Err(ApiError::invalid_param("data.url is not the URL of a push gateway"));
+    }
+    if serde_json::to_vec(&pusher).map_or(0, |pusher| pusher.len()) > MAX_PUSHER_BYTES {
+        return Err(ApiError::too_large("the pusher is too large"));
+    }
+    let known = app.users.pushers.get(&id).is_some();
+    if !known && app.users.pushers.of(&requester.user_id).len() >= MAX_PUSHERS {
+        return Err(ApiError::too_large("there are too many pushers; delete some of them"));
     }
     let beside = pusher.remove("append").is_some_and(|append| append == true);
     app.push.set(id, Pusher::new(pusher, requester.device_id), beside).await?;

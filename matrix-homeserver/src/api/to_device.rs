@@ -15,6 +15,8 @@ use crate::{room::TxnKey, user::ToDeviceMessage};
 
 /// The most messages in one request.
 const MAX_MESSAGES: usize = 10_000;
+/// The most that they take up together, in bytes of JSON: one for every device of somebody is as many as those.
+const MAX_BYTES: usize = 32 << 20;
 
 pub(super) fn routes() -> Routes {
     Routes::new().v3("/sendToDevice/{kind}/{txn_id}", put(send_to_device))
@@ -31,7 +33,7 @@ async fn send_to_device(
     Segments((kind, txn_id)): Segments<(String, String)>,
     Json(body): Json<Messages>,
 ) -> ApiResult<Empty> {
-    let mut messages = Vec::new();
+    let (mut messages, mut bytes) = (Vec::new(), 0);
     for (user_id, devices) in body.messages {
         if !app.is_local(&user_id) {
             continue;
@@ -43,8 +45,9 @@ async fn send_to_device(
             let event = json!({"type": kind, "sender": requester.user_id, "content": content});
             let event = to_raw_value(&event).expect("a value is JSON");
             for device_id in receivers(&app, &user_id, device)? {
+                bytes += event.get().len();
                 messages.push(ToDeviceMessage { user_id: user_id.clone(), device_id, event: event.clone() });
-                if messages.len() > MAX_MESSAGES {
+                if messages.len() > MAX_MESSAGES || bytes > MAX_BYTES {
                     return Err(ApiError::too_large("there are too many messages in one request"));
                 }
             }

@@ -90,19 +90,21 @@ impl Default for Thumbnailer {
 }
 
 impl Thumbnailer {
-    /// A thumbnail of a picture that has the given ID.
-    pub(crate) async fn thumbnail(
+    /// A thumbnail of a picture that has the given ID. The picture is loaded when it is its turn: those who wait for
+    /// theirs do not fill the memory.
+    pub(crate) async fn thumbnail<E: From<ThumbnailError>>(
         &self,
         media_id: &str,
-        picture: Bytes,
+        picture: impl Future<Output = Result<Bytes, E>>,
         size: Size,
         method: Method,
-    ) -> Result<Thumbnail, ThumbnailError> {
+    ) -> Result<Thumbnail, E> {
         let key = (media_id.to_owned(), size, method);
         if let Some(kept) = self.kept.lock().get(&key) {
             return Ok(kept.clone());
         }
         let turn = self.turns.clone().acquire_owned().await.map_err(|_| ThumbnailError::NotAPicture)?;
+        let picture = picture.await?;
         let made = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             make(&picture, size, method)
@@ -211,5 +213,21 @@ mod tests {
         bomb[16..20].copy_from_slice(&60_000_u32.to_be_bytes());
         bomb[20..24].copy_from_slice(&60_000_u32.to_be_bytes());
         assert!(make(&bomb, size, Method::Scale).is_err());
+    }
+
+    #[tokio::test]
+    async fn pictures_are_loaded_when_it_is_their_turn() {
+        let thumbnailer = Thumbnailer::default();
+        let others = thumbnailer.turns.clone().acquire_many_owned(2).await.unwrap();
+        let loaded = std::cell::Cell::new(false);
+        let load = async {
+            loaded.set(true);
+            Ok::<_, ThumbnailError>(picture(100, 100, ImageFormat::Png).into())
+        };
+        let size = Size::for_request(32, 32);
+        let mut made = Box::pin(thumbnailer.thumbnail("id", load, size, Method::Scale));
+        assert!(futures_util::poll!(&mut made).is_pending() && !loaded.get());
+        drop(others);
+        assert_eq!(measures(&made.await.unwrap()), (32, 32));
     }
 }

@@ -233,6 +233,16 @@ impl RoomState {
         self.members.get(user_id).is_some_and(|member| member.membership == MembershipState::Join)
     }
 
+    /// Takes away what a redacted member event has said of somebody beside the membership.
+    pub(super) fn forget_profile(&mut self, redacted: &StoredEvent) {
+        let user_id = redacted.pdu.state_key.as_deref().and_then(|key| <&UserId>::try_from(key).ok());
+        if let Some(member) = user_id.and_then(|user_id| self.members.get_mut(user_id))
+            && member.number == redacted.number
+        {
+            (member.displayname, member.avatar_url) = (None, None);
+        }
+    }
+
     /// Puts somebody's membership in place, and counts.
     pub(super) fn set_member(&mut self, user_id: OwnedUserId, member: Member) {
         let count = |state: &MembershipState, membership: &MembershipState| usize::from(state == membership);

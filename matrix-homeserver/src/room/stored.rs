@@ -138,8 +138,8 @@ impl Events {
         }
         let Some(row) = self.store.get(Tree::Event, number.to_be_bytes())? else { return Ok(None) };
         let event = Arc::new(read(number, &row)?);
-        self.cache.lock().put(number, event.clone());
-        Ok(Some(event))
+        // What came into memory meanwhile may have been redacted after the row was read.
+        Ok(Some(self.cache.lock().get_or_insert(number, || event).clone()))
     }
 
     /// An event that some row names, and that is there unless the store is damaged.

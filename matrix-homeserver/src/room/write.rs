@@ -205,6 +205,9 @@ impl Rooms {
         let (pdu, json) = self.build(room, head, after, proposal, content)?;
         self.authorize(room, head, after, &pdu)?;
         let redacted = redacts.map(|id| self.redactable(room, head, after, &pdu, &id)).transpose()?.flatten();
+        if let Some(target) = &redacted {
+            after.forget_profile(target);
+        }
         let before = after.state.clone();
         let event = self.insert(room, head, after, Signed { pdu, json, sent_by, before }, set)?;
         if let Some(target) = redacted {

@@ -164,3 +164,15 @@ fn files_in_use_are_not_opened_twice() {
         drop(Store::open(dir.path(), Durability::Flushed).unwrap());
     }
 }
+
+#[tokio::test]
+async fn a_temporary_store_has_room_for_rows_of_any_size() {
+    let store = Store::temporary().unwrap();
+    store.commit(put(Tree::Edge, "large", &"x".repeat(1 << 20))).await.unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        drop(store);
+        tell.send(()).unwrap();
+    });
+    told.recv_timeout(std::time::Duration::from_secs(10)).expect("the store closes");
+}

@@ -77,21 +77,12 @@ impl SyncExtras for Extras {
     }
 
     fn receipts(&self, room_id: &RoomId, viewer: &UserId, window: Window) -> Option<Box<RawValue>> {
-        let receipts = self.users.receipts.content_between(room_id, Some(viewer), since(window), window.upto);
-        let mut content = or_log(receipts).flatten()?;
-        let ignored = or_log(self.users.ignored(viewer)).unwrap_or_default();
-        if !ignored.is_empty() {
-            super::receipt::without(&mut content, &ignored);
-        }
-        content.as_object().is_some_and(|events| !events.is_empty()).then(|| raw(&content))
+        let receipts = self.users.receipts_seen_by(viewer, room_id, since(window), window.upto);
+        or_log(receipts).flatten().map(|content| raw(&content))
     }
 
     fn typing(&self, room_id: &RoomId, viewer: &UserId, window: Window) -> Option<Vec<OwnedUserId>> {
-        let mut typing = self.users.typing.changed_since(room_id, since(window))?;
-        if !typing.is_empty() {
-            let ignored = or_log(self.users.ignored(viewer)).unwrap_or_default();
-            typing.retain(|user_id| !ignored.contains(user_id));
-        }
+        let typing = or_log(self.users.typing_seen_by(viewer, room_id, since(window))).flatten()?;
         // That nobody types is only news to those who thought otherwise.
         if window.since.is_none() && typing.is_empty() { None } else { Some(typing) }
     }

@@ -8,11 +8,11 @@ use std::{
 };
 
 use parking_lot::RwLock;
-use ruma::{OwnedUserId, UserId};
+use ruma::{OwnedUserId, RoomId, UserId};
 use serde_json::Value;
 
 use super::{Scope, Users};
-use crate::store::StoreError;
+use crate::store::{Position, StoreError};
 
 /// The kind of account data that holds the list.
 pub(super) const IGNORED_USERS: &str = "m.ignored_user_list";
@@ -45,6 +45,38 @@ impl Users {
         let ignored: Arc<HashSet<OwnedUserId>> = Arc::new(users.collect());
         known.insert(user_id.to_owned(), ignored.clone());
         Ok(ignored)
+    }
+
+    /// Who types in a room, if that changed after a position, less those whom the viewer ignores.
+    pub(crate) fn typing_seen_by(
+        &self,
+        viewer: &UserId,
+        room_id: &RoomId,
+        after: Position,
+    ) -> Result<Option<Vec<OwnedUserId>>, StoreError> {
+        let Some(mut typing) = self.typing.changed_since(room_id, after) else { return Ok(None) };
+        if !typing.is_empty() {
+            let ignored = self.ignored(viewer)?;
+            typing.retain(|user_id| !ignored.contains(user_id));
+        }
+        Ok(Some(typing))
+    }
+
+    /// The receipts of a room between two positions, less those of whom the viewer ignores. `None` if there are none.
+    pub(crate) fn receipts_seen_by(
+        &self,
+        viewer: &UserId,
+        room_id: &RoomId,
+        after: Position,
+        upto: Position,
+    ) -> Result<Option<Value>, StoreError> {
+        let content = self.receipts.content_between(room_id, Some(viewer), after, upto)?;
+        let Some(mut content) = content else { return Ok(None) };
+        let ignored = self.ignored(viewer)?;
+        if !ignored.is_empty() {
+            super::receipt::without(&mut content, &ignored);
+        }
+        Ok(Some(content).filter(|content| content.as_object().is_some_and(|events| !events.is_empty())))
     }
 
     /// Whether a user wants nobody to invite them ([invite permission]).

@@ -95,7 +95,7 @@ async fn who_is_locked_can_only_log_out() {
 
 #[tokio::test]
 async fn who_is_suspended_reads_and_leaves_and_no_more() {
-    let server = administered().await;
+    let server = Server::with(|builder| builder.registration_shared_secret("s3cret").v2_draft(true)).await;
     let root = admin(&server, "root").await;
     let alice = server.hs.user("alice").await.unwrap();
     let room = alice.create_room(json!({"preset": "public_chat"})).await.unwrap();
@@ -114,6 +114,15 @@ async fn who_is_suspended_reads_and_leaves_and_no_more() {
             .unwrap_err(),
     ] {
         assert_eq!(refused.errcode(), Some("M_USER_SUSPENDED"));
+    }
+    let draft = |path: &str| format!("/_matrix/client/v2_alpha{path}");
+    for (path, body) in [
+        (format!("/rooms/{room}/typing"), json!({"typing": true})),
+        ("/presence".to_owned(), json!({"presence": "online"})),
+        (format!("/rooms/{room}/state/m.room.topic"), json!({"topic": "x"})),
+        (format!("/rooms/{room}/send/m.room.message/1"), json!({"body": "x"})),
+    ] {
+        server.put(&draft(&path), alice.access_token(), body).await.refused(403, "M_USER_SUSPENDED");
     }
     alice.get(&format!("{V3}/sync")).await.unwrap();
     alice.messages(&room, 5).await.unwrap();

@@ -144,6 +144,23 @@ impl Signer {
 }
 
 #[tokio::test]
+async fn a_message_for_every_device_is_as_large_as_they_are_many() {
+    let server = Server::start().await;
+    let alice = log_in(&server, "alice").await;
+    for _ in 0..40 {
+        log_in(&server, "alice").await;
+    }
+    let send = |size: usize| {
+        let path = format!("{V3}/sendToDevice/m.test/{size}");
+        let body = json!({"messages": {"@alice:hs.test": {"*": {"filler": "x".repeat(size)}}}});
+        let (server, token) = (&server, alice.access_token().to_owned());
+        async move { server.put(&path, &token, body).await }
+    };
+    send(900_000).await.refused(413, "M_TOO_LARGE");
+    send(100_000).await.ok();
+}
+
+#[tokio::test]
 async fn of_many_who_bring_first_keys_at_once_one_does_without_the_password() {
     let server = Server::start().await;
     let path = format!("{V3}/keys/device_signing/upload");

@@ -220,9 +220,17 @@ async fn those_who_are_ignored_are_not_heard() {
     server.put(&ignored, bob.user.access_token(), body).await.ok();
     let from = now(&bob).await;
     alice.say(&room, "unheard").await;
+    let said = alice.say(&room, "unheard").await;
+    alice.put(&format!("{}/typing/{}", at(&room), encode(&alice.id())), json!({"typing": true})).await.ok();
+    alice.post(&format!("{}/receipt/m.read/{}", at(&room), encode(&said)), json!({})).await.ok();
     alice.create(json!({"invite": [bob.id()]})).await;
     let part = bob.get(&format!("/events?from={from}&timeout=0")).await.ok();
     assert!(list(&part, "chunk").iter().all(|event| event["sender"] != alice.id().as_str()), "{part}");
+    let typing_or_read = |event: &&Value| ["m.typing", "m.receipt"].iter().any(|kind| event["type"] == *kind);
+    for event in list(&part, "chunk").iter().filter(typing_or_read) {
+        assert!(!event["content"].to_string().contains(&alice.id()), "{part}");
+    }
     let sync = bob.get("/initialSync?limit=1").await.ok();
     assert_eq!(list(&sync, "rooms").len(), 1, "{sync}");
+    assert!(!sync["receipts"].to_string().contains(&alice.id()), "{sync}");
 }

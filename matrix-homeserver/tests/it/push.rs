@@ -36,6 +36,32 @@ async fn pair() -> Pair {
 }
 
 #[tokio::test]
+async fn rules_and_pushers_of_a_user_have_a_bounded_size() {
+    let Pair { _server: server, alice, .. } = &pair().await;
+    let put = |number: usize, size: usize| {
+        let path = format!("{V3}/pushrules/global/content/rule{number}");
+        let body = json!({"pattern": "x".repeat(size), "actions": []});
+        async move { server.put(&path, alice.access_token(), body).await }
+    };
+    put(1, 200_000).await.ok();
+    put(2, 100_000).await.refused(413, "M_TOO_LARGE");
+    put(1, 100).await.ok();
+    put(2, 100_000).await.ok();
+    let pusher = |pushkey: String, filler: usize| {
+        let data = json!({"url": "https://push.test/_matrix/push/v1/notify", "x": "x".repeat(filler)});
+        let body = json!({"app_id": "a", "pushkey": pushkey, "kind": "http", "app_display_name": "a",
+            "device_display_name": "d", "lang": "en", "data": data});
+        async move { server.post(&format!("{V3}/pushers/set"), alice.access_token(), body).await }
+    };
+    pusher("0".into(), 20_000).await.refused(413, "M_TOO_LARGE");
+    for number in 0..100 {
+        pusher(number.to_string(), 0).await.ok();
+    }
+    pusher("100".into(), 0).await.refused(413, "M_TOO_LARGE");
+    pusher("99".into(), 1).await.ok();
+}
+
+#[tokio::test]
 async fn what_others_say_is_unread_until_a_receipt_covers_it() {
     let Pair { alice, bob, room, .. } = &pair().await;
     assert_eq!(unread(alice, room).await.1, 0);

@@ -169,6 +169,19 @@ async fn a_redacted_event_loses_its_content_and_says_why() {
 }
 
 #[tokio::test]
+async fn a_redacted_member_event_tells_no_name_any_more() {
+    let server = Server::start().await;
+    let (alice, bob, room) = server.room_of_two().await;
+    let named = json!({"membership": "join", "displayname": "Oops"});
+    let event_id = bob.set_state(&room, "m.room.member", "@bob:hs.test", named).await.unwrap();
+    let members =
+        async || alice.get(&format!("{V3}/rooms/{room}/joined_members")).await.unwrap()["joined"].clone();
+    assert_eq!(members().await["@bob:hs.test"]["display_name"], "Oops");
+    bob.redact(&room, &event_id, "").await.unwrap();
+    assert_eq!(members().await["@bob:hs.test"].get("display_name"), None);
+}
+
+#[tokio::test]
 async fn history_is_paged_in_both_directions_and_ends() {
     let server = Server::start().await;
     let alice = server.hs.user("alice").await.unwrap();

@@ -111,11 +111,10 @@ fn look(app: &AppState, wanted: &Wanted) -> ApiResult<(Vec<Box<RawValue>>, Posit
         None => app.rooms.joined_rooms(&requester.user_id)?,
     };
     for room_id in rooms {
-        if let Some(users) = app.users.typing.changed_since(&room_id, from) {
+        if let Some(users) = app.users.typing_seen_by(&requester.user_id, &room_id, from)? {
             beside.push(json!({"type": "m.typing", "room_id": room_id, "content": {"user_ids": users}}));
         }
-        let receipts = &app.users.receipts;
-        if let Some(content) = receipts.content_between(&room_id, Some(&requester.user_id), from, end)? {
+        if let Some(content) = app.users.receipts_seen_by(&requester.user_id, &room_id, from, end)? {
             beside.push(json!({"type": "m.receipt", "room_id": room_id, "content": content}));
         }
     }

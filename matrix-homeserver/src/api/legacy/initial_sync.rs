@@ -180,8 +180,8 @@ impl Snapshot<'_> {
     }
 
     fn receipts(&self, room_id: &RoomId) -> ApiResult<Option<Value>> {
-        let receipts = &self.app.users.receipts;
-        let content = receipts.content_between(room_id, Some(self.user_id()), Position::ZERO, self.end)?;
+        let users = &self.app.users;
+        let content = users.receipts_seen_by(self.user_id(), room_id, Position::ZERO, self.end)?;
         Ok(content.map(|content| json!({"type": "m.receipt", "room_id": room_id, "content": content})))
     }
 
