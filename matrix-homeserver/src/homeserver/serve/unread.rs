@@ -4,6 +4,7 @@
 //! nobody read its body: a wrong token, a wrong path, too many bytes.
 
 use std::{
+    future::poll_fn,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -33,6 +34,12 @@ struct Reading {
 impl SharedBody {
     pub(super) fn new(body: Incoming) -> Self {
         Self(Arc::new(Mutex::new(Reading { ended: body.is_end_stream(), body })))
+    }
+
+    /// Waits until the handler has read everything. To be polled by the task that polls the handler, which is woken
+    /// whenever the body can be read on.
+    pub(super) async fn ended(&self) {
+        poll_fn(|_| if self.is_end_stream() { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
     /// Reads what the handler has not read.
