@@ -22,18 +22,20 @@ use ruma::{
             power_levels::{RoomPowerLevels, RoomPowerLevelsEventContent, RoomPowerLevelsSource},
         },
     },
-    push::{Action, PushConditionRoomCtx, Ruleset},
+    push::{Action, PushConditionRoomCtx},
     state_res::events::RoomCreateEvent,
 };
 use serde::Deserialize;
 
-use super::{Users, push::actions_for};
+use self::rater::Rater;
+use super::Users;
 use crate::{
-    event::{ClientFormat, Unsigned, client_event},
     room::{Room, RoomError, Rooms, StoredEvent, TimelineEntry, UserRoom, membership_of},
     store::Position,
     sync::Unread,
 };
+
+mod rater;
 
 /// The kinds of receipts that say how far somebody has read.
 const READ: [&str; 2] = ["m.read", "m.read.private"];
@@ -144,9 +146,9 @@ impl UnreadCounter {
             }
             let rater = match &mut rater {
                 Some(rater) => rater,
-                none => none.insert((self.users.push_rules(user_id)?, self.context(user_id, room)?)),
+                none => none.insert(self.rater(user_id, room)?),
             };
-            let actions = rate(&rater.0, &rater.1, &entry.event);
+            let actions = rater.rate(&entry.event);
             let (notifies, highlights) = (
                 u64::from(actions.iter().any(Action::should_notify)),
                 u64::from(actions.iter().any(Action::is_highlight)),
@@ -201,35 +203,34 @@ impl UnreadCounter {
         after: Position,
         upto: Position,
     ) -> Result<Vec<Notification>, RoomError> {
-        let (rules, ignored) = (self.users.push_rules(user_id)?, self.users.ignored(user_id)?);
+        let ignored = self.users.ignored(user_id)?;
         let wanted =
             |event: &StoredEvent| event.pdu.sender != user_id && !ignored.contains(&event.pdu.sender);
         let mut found = Vec::new();
-        let mut find = |room: &Room, position, read, event: Arc<StoredEvent>| {
-            let actions = rate(&rules, &self.context(user_id, room)?, &event).to_vec();
+        let mut find = |rater: &Rater, position, event: Arc<StoredEvent>| {
+            let actions = rater.rate(&event).to_vec();
             if actions.iter().any(Action::should_notify) {
-                let room_id = room.room_id.clone();
-                found.push(Notification { position, room_id, event, actions, read });
+                let room_id = rater.room_id().to_owned();
+                found.push(Notification { position, room_id, event, actions, read: false });
             }
-            Ok::<_, RoomError>(())
         };
         for (room_id, mine) in &self.rooms.of_user(user_id)? {
             let Some(room) = self.rooms.get(room_id)? else { continue };
             match mine.membership {
                 MembershipState::Join if room.position() > after => {
-                    let read = self.read(user_id, room_id)?;
+                    let (read, rater) = (self.read(user_id, room_id)?, self.rater(user_id, &room)?);
                     for entry in self.entries(&room, after.max(self.joined_at(mine)?), upto)? {
                         let thread = thread_of(&entry.event);
                         let is_read = read.covers(thread.as_deref().unwrap_or(MAIN), entry.position);
                         if !is_read && wanted(&entry.event) {
-                            find(&room, entry.position, false, entry.event)?;
+                            find(&rater, entry.position, entry.event);
                         }
                     }
                 }
                 MembershipState::Invite if mine.position > after && mine.position <= upto => {
                     let event = self.rooms.events().expect(mine.number)?;
                     if wanted(&event) {
-                        find(&room, mine.position, false, event)?;
+                        find(&self.rater(user_id, &room)?, mine.position, event);
                     }
                 }
                 _ => {}
@@ -277,6 +278,10 @@ impl UnreadCounter {
         Ok(events.locate(event.event_id())?.map_or(mine.position, |(_, position)| position))
     }
 
+    fn rater(&self, user_id: &UserId, room: &Room) -> Result<Rater, RoomError> {
+        Ok(Rater::new(self.users.push_rules(user_id)?, self.context(user_id, room)?))
+    }
+
     /// What the rules ask about a room and its reader.
     fn context(&self, user_id: &UserId, room: &Room) -> Result<PushConditionRoomCtx, RoomError> {
         let view = room.view();
@@ -307,7 +312,6 @@ impl UnreadCounter {
         limit: usize,
         only_highlights: bool,
     ) -> Result<Vec<Notification>, RoomError> {
-        let rules = self.users.push_rules(user_id)?;
         let ignored = self.users.ignored(user_id)?;
         let mut found = Vec::new();
         for (room_id, mine) in &self.rooms.of_user(user_id)? {
@@ -317,7 +321,7 @@ impl UnreadCounter {
             let Some(room) = self.rooms.get(room_id)? else { continue };
             let upto = before.map_or(room.position(), |before| Position(before.0.saturating_sub(1)));
             let read = self.read(user_id, room_id)?;
-            let context = self.context(user_id, &room)?;
+            let rater = self.rater(user_id, &room)?;
             let mut here = 0;
             let joined = self.joined_at(mine)?;
             for entry in self.rooms.timeline_rows(&room, joined, upto).rev().take(MAX_SCANNED) {
@@ -327,7 +331,7 @@ impl UnreadCounter {
                 if sender == user_id || ignored.contains(sender) {
                     continue;
                 }
-                let actions = rate(&rules, &context, &entry.event);
+                let actions = rater.rate(&entry.event);
                 let wanted = if only_highlights { Action::is_highlight } else { Action::should_notify };
                 if !actions.iter().any(wanted) {
                     continue;
@@ -350,11 +354,6 @@ impl UnreadCounter {
         found.truncate(limit);
         Ok(found)
     }
-}
-
-fn rate<'r>(rules: &'r Ruleset, context: &PushConditionRoomCtx, event: &StoredEvent) -> &'r [Action] {
-    let event = client_event(&event.pdu, &Unsigned::default(), ClientFormat::Full);
-    actions_for(rules, &event, context)
 }
 
 /// The root of the thread that an event is in.
