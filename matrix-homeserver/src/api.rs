@@ -28,6 +28,7 @@ pub(crate) mod error;
 pub(crate) mod extract;
 mod fault_control;
 mod filter;
+mod html;
 mod keys;
 pub(crate) mod layer;
 mod legacy;

@@ -21,6 +21,8 @@ use http::{Method, StatusCode};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use crate::glob;
+
 /// What goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "fault", rename_all = "snake_case")]
@@ -229,7 +231,8 @@ impl FaultDial {
         self.strike(|target| match target {
             FaultTarget::Route(route) => {
                 let (wanted, pattern) = route.split_once(' ').unwrap_or(("*", route));
-                (wanted == "*" || wanted.eq_ignore_ascii_case(method.as_str())) && matches(pattern, path)
+                (wanted == "*" || wanted.eq_ignore_ascii_case(method.as_str()))
+                    && glob::matches(pattern, path)
             }
             FaultTarget::Appservice(_) => false,
         })
@@ -285,25 +288,6 @@ impl Struck {
 /// The status of a fault that passed the dial.
 pub(crate) fn status(status: u16) -> StatusCode {
     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-}
-
-/// Whether a text is what a pattern describes, in which `*` stands for any text.
-fn matches(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
-    let mut parts = parts.peekable();
-    if parts.peek().is_none() {
-        return rest.is_empty();
-    }
-    while let Some(part) = parts.next() {
-        if parts.peek().is_none() {
-            return rest.ends_with(part);
-        }
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
-    }
-    true
 }
 
 #[cfg(test)]

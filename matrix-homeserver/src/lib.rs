@@ -11,6 +11,7 @@ mod event;
 pub mod fault;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
+mod glob;
 #[cfg(any(test, feature = "histories"))]
 pub mod histories;
 mod homeserver;

@@ -33,7 +33,7 @@ mod tests;
 
 pub(crate) use self::{
     extras::{DeviceLists, KeyCounts, SyncExtras, Unread, Window},
-    response::SyncResponse,
+    response::{SyncResponse, token},
     sliding::{BodyError, SlidingBody, SlidingRequest, SlidingResponse},
 };
 

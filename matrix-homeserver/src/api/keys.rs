@@ -14,10 +14,10 @@ use serde_json::{Map, Value, json};
 
 use super::{
     ApiError, ApiResult, AppState, Empty, Json, Params, Reply, Requester, Routes, Segments,
+    read::position,
     uia::{self, AuthData},
 };
 use crate::{
-    store::Position,
     sync::Window,
     user::{CrossSigning, KeyUpload, KeysError, Usage},
 };
@@ -188,10 +188,6 @@ async fn get_keys_changes(
     requester: Requester,
     Params(params): Params<ChangeParams>,
 ) -> ApiResult<Reply<Value>> {
-    let position = |token: &str| {
-        let position = token.strip_prefix('s').and_then(|position| position.parse().ok());
-        position.map(Position).ok_or_else(|| ApiError::invalid_param("this is not a token of /sync"))
-    };
     let now = app.users.keys.now();
     let upto = params.to.as_deref().map_or(Ok(now), position)?.min(now);
     let window = Window { since: Some(position(&params.from)?), upto };

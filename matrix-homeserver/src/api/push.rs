@@ -15,11 +15,13 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{ApiError, ApiResult, AppState, Empty, Json, Params, Reply, Requester, Routes, Segments};
+use super::{
+    ApiError, ApiResult, AppState, Empty, Json, Params, Reply, Requester, Routes, Segments,
+    read::{position, token},
+};
 use crate::{
     event::ClientFormat,
     room::Viewer,
-    store::Position,
     user::{Pusher, PusherId, rules_content, rules_json},
 };
 
@@ -326,17 +328,11 @@ async fn get_notifications(
     requester: Requester,
     Params(params): Params<NotificationParams>,
 ) -> ApiResult<Reply<Value>> {
-    let before = match params.from.as_deref() {
-        None => None,
-        Some(token) => {
-            let position = token.strip_prefix('s').and_then(|position| position.parse().ok());
-            Some(Position(position.ok_or_else(|| ApiError::invalid_param("from is not a token"))?))
-        }
-    };
+    let before = params.from.as_deref().map(position).transpose()?;
     let limit = params.limit.unwrap_or(20).clamp(1, MAX_NOTIFICATIONS);
     let only_highlights = params.only.as_deref() == Some("highlight");
     let found = app.unread.notifications(&requester.user_id, before, limit, only_highlights)?;
-    let next = found.last().filter(|_| found.len() == limit).map(|last| format!("s{}", last.position));
+    let next = found.last().filter(|_| found.len() == limit).map(|last| token(last.position));
     let viewer = Viewer {
         user_id: &requester.user_id,
         device_id: requester.device_id.as_deref(),

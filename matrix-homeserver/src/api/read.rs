@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{ApiError, ApiResult, AppState, Params, Reply, Requester, Routes, Segments};
+pub(crate) use crate::sync::token;
 use crate::{
     room::{Direction, MembersRequest, PageRequest, RoomError, RoomEventFilter, Viewer},
     store::Position,
@@ -39,11 +40,6 @@ impl Requester {
 pub(crate) fn position(token: &str) -> ApiResult<Position> {
     let number = token.strip_prefix('s').and_then(|number| number.parse().ok());
     number.map(Position).ok_or_else(|| ApiError::invalid_param("the token is not one of this server"))
-}
-
-/// The token for a position.
-pub(crate) fn token(position: Position) -> String {
-    format!("s{position}")
 }
 
 async fn get_room_state(

@@ -301,19 +301,3 @@ fn too_late(headers: &HeaderMap) -> Response {
         ApiError::not_found("this login is not known, or not any more").into_response()
     }
 }
-
-/// A text as it may stand in HTML.
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            letter => safe.push(letter),
-        }
-    }
-    safe
-}

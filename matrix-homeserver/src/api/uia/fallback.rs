@@ -17,7 +17,7 @@ use super::{
     AuthData, DUMMY, Demand, REGISTRATION_TOKEN, TERMS,
     stages::{self, Verdict},
 };
-use crate::api::{ApiError, ApiResult, AppState, Params, Routes, Segments};
+use crate::api::{ApiError, ApiResult, AppState, Params, Routes, Segments, html::escaped};
 
 pub(in crate::api) fn routes() -> Routes {
     Routes::new().v3("/auth/{stage}/fallback/web", get(authenticate_fallback).post(submit_fallback))
@@ -85,13 +85,13 @@ const DONE: &str = "<p>Thank you. You can close this page.</p><script>\
 fn form(app: &AppState, stage: &str, failure: Option<&str>) -> String {
     let mut form = String::new();
     if let Some(failure) = failure {
-        let _ = write!(form, "<p><strong>{}</strong></p>", escape(failure));
+        let _ = write!(form, "<p><strong>{}</strong></p>", escaped(failure));
     }
     match stage {
         TERMS => {
             form.push_str("<p>To go on, accept:</p><ul>");
             for terms in &app.config.terms {
-                let (name, url) = (escape(&terms.name), escape(&terms.url));
+                let (name, url) = (escaped(&terms.name), escaped(&terms.url));
                 let _ = write!(form, "<li><a href=\"{url}\" target=\"_blank\">{name}</a></li>");
             }
             form.push_str("</ul><form method=\"post\"><button>Accept</button></form>");
@@ -115,8 +115,4 @@ fn page(body: &str) -> Response {
     let policy = "default-src 'none'; script-src 'unsafe-inline'; form-action 'self'";
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     response
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -7,9 +7,9 @@ use axum::{
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 
-use super::{LoginStage, PREFIX, escaped, html, pass, stages::Proof, too_late};
+use super::{LoginStage, PREFIX, html, pass, stages::Proof, too_late};
 use crate::{
-    api::{ApiError, ApiResult, AppState, Params, Reply, Segments},
+    api::{ApiError, ApiResult, AppState, Params, Reply, Segments, html::escaped},
     login_stage::{LoginSession, Pending, Purpose, Visit},
     oauth2::OAuth2Error,
 };
