@@ -68,12 +68,8 @@ pub(crate) enum StoreError {
     },
     /// The database was written by another version of the server.
     #[error(
-        "the database has schema version {found}, this server reads version {expected}; {}",
-        if found > expected {
-            "use the newer server that wrote it"
-        } else {
-            "export it with the older server that wrote it, and import that into a new directory"
-        }
+        "the database has schema version {found}, this server reads version {expected}; \
+         use the server that wrote it, or begin with an empty directory"
     )]
     Schema {
         /// The version in the database.

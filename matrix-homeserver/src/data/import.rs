@@ -83,7 +83,8 @@ fn check_header(header: Option<&Line>) -> Result<(), String> {
             if *schema != RawStore::SCHEMA {
                 let expected = RawStore::SCHEMA;
                 return Err(format!(
-                    "the rows have schema version {schema}, this server reads version {expected}"
+                    "the rows have schema version {schema}, this server reads version {expected}; \
+                     import them with the version of the server that exported them"
                 ));
             }
             Ok(())
