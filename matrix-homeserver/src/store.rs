@@ -205,19 +205,23 @@ impl Store {
     /// Opens the database in a directory, and makes it where there is none.
     pub(crate) fn open(path: &Path, durability: Durability) -> Result<Self, StoreError> {
         let config = sled::Config::new().path(path).cache_capacity(PERMANENT_CACHE_BYTES);
-        Self::with(config, durability)
+        Self::with(&config.flush_every_ms(None), durability)
     }
 
     /// A database that is gone when it is closed.
     pub(crate) fn temporary() -> Result<Self, StoreError> {
         let config = sled::Config::new().temporary(true).cache_capacity(TEMPORARY_CACHE_BYTES);
-        Self::with(config, Durability::Memory)
+        let config = config.flush_every_ms(None);
+        let store = Self::with(&config, Durability::Memory)?;
+        // It is open, and never opened again: what a killed process leaves behind are only files of large rows.
+        let _ = std::fs::remove_file(config.get_path().join("db"));
+        Ok(store)
     }
 
-    fn with(config: sled::Config, durability: Durability) -> Result<Self, StoreError> {
-        // Not of a copy: a configuration of a temporary database takes the directory with it when it is dropped, and the
-        // files of large rows with it.
-        let db = open_engine(&config.flush_every_ms(None))?;
+    /// The engine keeps `config` itself. A changed copy would be another one, and that of a temporary database takes the
+    /// directory with it when it is dropped.
+    fn with(config: &sled::Config, durability: Durability) -> Result<Self, StoreError> {
+        let db = open_engine(config)?;
         check_schema(&db)?;
         let frontier = match db.get(Tree::Meta.key(key::FRONTIER))? {
             None => Position::ZERO,
