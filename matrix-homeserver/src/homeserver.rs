@@ -16,6 +16,7 @@ mod accounts;
 mod actions;
 mod builder;
 mod config;
+mod finishing;
 mod guests;
 mod housekeeping;
 mod limits;

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Config, Limit, Limits, Metrics, StartError, observers::Observers};
+use super::{Config, Limit, Limits, Metrics, StartError, finishing::Finishing, observers::Observers};
 use crate::{
     api::{ApiError, ApiResult, Deletions, Legacy, Requester, UiaSessions, register::Nonces},
     appservice::{AppserviceDevices, AppserviceObserver, Appservices, Queries, Queues, Sources},
@@ -154,11 +154,8 @@ impl Services {
     }
 
     /// Does some work to its end, also when nobody waits for the outcome any more.
-    pub(crate) async fn finish<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = std::thread::Result<T>> + Send + 'static,
-    ) -> std::thread::Result<T> {
-        self.finishing.spawn(work).await.unwrap_or_else(|error| Err(Box::new(error)))
+    pub(crate) async fn finish<T: Send>(&self, work: impl Future<Output = T> + Send + 'static) -> T {
+        Finishing::new(work, self.finishing.clone()).await
     }
 
     /// Ends every task of the server; long polls answer at once.
