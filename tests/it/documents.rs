@@ -38,7 +38,9 @@ fn the_commands_of_the_documents_are_understood() {
     for document in documents() {
         let text = fs::read_to_string(&document).unwrap();
         for command in commands(&text) {
-            let words: Vec<_> = command.split_whitespace().collect();
+            let mut words: Vec<_> = command.split_whitespace().collect();
+            // Where `cargo build --release` puts the programs.
+            words[0] = words[0].trim_start_matches("target/release/");
             if let ["cargo", "run", rest @ ..] = words.as_slice() {
                 let package = rest.iter().skip_while(|word| **word != "-p").nth(1).unwrap();
                 let arguments = rest.iter().skip_while(|word| **word != "--").skip(1);
